@@ -22,7 +22,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import crash_size
+import network_hosts as hosts
 import postgres_server
+import slurm_server
 from memory_folder import find_memory_folder
 from rollwright.config.context import install
 from rollwright.expression.operators.catalogue import OPERATORS
@@ -63,7 +65,8 @@ def pytest_report_header() -> str:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember the checkout, once for all worker processes; end a run that lacks servers it requires."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        absent = [reason for reason in (postgres_server.missing(), None if _MONGO else _WIRE.ABSENT) if reason]
+        reasons = (postgres_server.missing(), None if _MONGO else _WIRE.ABSENT, slurm_server.absent(), hosts.absent())
+        absent = [reason for reason in reasons if reason]
         if crash_size.REQUIRED and absent:
             pytest.exit("\n".join(["ROLLWRIGHT_TEST_REQUIRE_SERVERS is set", *absent]), returncode=3)
         session.config.stash[_BEFORE] = _CHECKOUT.take_snapshot(_ROOT)

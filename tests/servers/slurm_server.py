@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from rollwright.core.clock import SystemClock
 
-__all__ = ["SlurmServer", "missing"]
+__all__ = ["NODES", "SlurmServer", "absent", "missing"]
+
+NODES: Final = ("n1", "n2")
 
 _PROGRAMS: Final = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol")
 _PATIENCE: Final = 60.0
@@ -47,8 +53,8 @@ SlurmctldParameters=preempt_send_user_signal
 SlurmdParameters=config_overrides
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=1,requeue_delay=1
 KillWait=10
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 State=UNKNOWN
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs={cores} State=UNKNOWN
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs={cores} State=UNKNOWN
 PartitionName=low Nodes=n1,n2 Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=7 OverSubscribe=YES:4 State=UP
 PartitionName=high Nodes=n1,n2 PriorityTier=10 OverSubscribe=NO State=UP
 """
@@ -56,10 +62,13 @@ PartitionName=high Nodes=n1,n2 PriorityTier=10 OverSubscribe=NO State=UP
 
 def missing() -> str | None:
     """Return why there is no Slurm to test against, or None when there is one."""
-    if os.geteuid() != 0:
-        return "not run: Slurm's daemons need root"
-    absent = [name for name in _PROGRAMS if _find(name) is None]
-    return f"not run: no Slurm ({', '.join(absent)} not on this machine)" if absent else None
+    return absent() if os.geteuid() == 0 else "not run: Slurm's daemons need root"
+
+
+def absent() -> str | None:
+    """Return which programs are not on this machine, or None; None, too, for who could not use them."""
+    names = [name for name in _PROGRAMS if _find(name) is None] if os.geteuid() == 0 else []
+    return f"not run: no Slurm ({', '.join(names)} not on this machine)" if names else None
 
 
 def _find(name: str) -> str | None:
@@ -73,6 +82,8 @@ class SlurmServer:
     ----------
     folder : Path
         Its files; made if it is not there.
+    cores : int
+        Of each node; Slurm counts these and not those of the machine.
 
     Attributes
     ----------
@@ -80,30 +91,86 @@ class SlurmServer:
         What every command of Slurm needs.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cores: int = 4) -> None:
         self.folder = folder
         for name in ("state", "spool-n1", "spool-n2"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.configuration = folder / "slurm.conf"
+        host = socket.gethostname().partition(".")[0]
         self.configuration.write_text(
-            _CONFIGURATION.format(host=socket.gethostname().partition(".")[0], folder=folder, ports=_free_ports(3))
+            _CONFIGURATION.format(host=host, folder=folder, ports=_free_ports(3), cores=cores)
         )
         self.environ = {"SLURM_CONF": str(self.configuration)}
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start the daemons and wait until both nodes take jobs."""
         atexit.register(self.stop)
         self._start_munge()
-        self._start("slurmctld", "-D")
-        for node in ("n1", "n2"):
-            self._start("slurmd", "-D", "-N", node)
+        self.start_controller()
+        for node in NODES:
+            self._start(node, "slurmd", "-D", "-N", node)
+        self._wait_for_nodes()
+
+    def _wait_for_nodes(self) -> None:
         clock = SystemClock()
         end = clock.monotonic() + _PATIENCE
-        while self.run("sinfo", "--noheader", "--Node", "--format=%N|%t").count("|idle") < 2:
+        while not all(self._takes_jobs(node) for node in NODES):
             if clock.monotonic() > end:
                 raise RuntimeError(f"Slurm did not start; see {self.folder}")
             clock.sleep(0.2)
+
+    def _takes_jobs(self, node: str) -> bool:
+        state = self.run("sinfo", "--noheader", f"--nodes={node}", "--format=%t").splitlines()[:1]
+        return state in (["idle"], ["mix"], ["alloc"])
+
+    def start_controller(self) -> None:
+        """Start the controller, which knows the jobs that there were."""
+        self._start("slurmctld", "slurmctld", "-D")
+
+    def kill_controller(self) -> None:
+        """Let the controller die at once."""
+        self._kill("slurmctld")
+
+    def kill_node(self, node: str) -> int:
+        """Let a node die with all that runs on it, and tell the controller; return how many processes died.
+
+        The controller requeues the jobs that were there.
+        """
+        self._kill(node)
+        died = _kill_all(self._find_processes(node))
+        self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
+        return died
+
+    def lose_node(self, node: str) -> None:
+        """Tell the controller that a node is down though what runs there goes on: its jobs run twice from then on."""
+        self._kill(node)
+        self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def start_node(self, node: str) -> None:
+        """Start a node that died, and let it take jobs."""
+        self._start(node, "slurmd", "-D", "-N", node)
+        self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        self._wait_for_nodes()
+
+    def count_restarts(self) -> int:
+        """Return how often members of the jobs that the controller remembers were started again."""
+        return sum(int(number) for number in re.findall(r"\bRestarts=([0-9]+)", self.run("scontrol", "show", "job")))
+
+    def _find_processes(self, node: str) -> list[psutil.Process]:
+        """Return what runs on a node of this cluster: jobs, and the programs of Slurm that started them."""
+        found: set[psutil.Process] = set()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                environ = process.environ()
+                if environ.get("SLURM_CONF") == str(self.configuration) and environ.get("SLURMD_NODENAME") == node:
+                    found |= {process, *(one for one in process.parents() if one.name() == "slurmstepd")}
+        return [*found]
+
+    def _kill(self, name: str) -> None:
+        daemon = self._daemons.pop(name)
+        daemon.kill()
+        daemon.wait()
 
     def run(self, *words: str, stdin: str = "") -> str:
         """Run a command of Slurm and return what it prints; "" where it fails."""
@@ -120,29 +187,29 @@ class SlurmServer:
         if not self._daemons:
             return
         self.run("scancel", "--me")
-        for daemon in reversed(self._daemons):
+        for daemon in reversed(self._daemons.values()):
             daemon.send_signal(signal.SIGTERM)
-        for daemon in self._daemons:
+        for daemon in self._daemons.values():
             try:
                 daemon.wait(10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
         self._daemons.clear()
+        for node in NODES:
+            _kill_all(self._find_processes(node))
 
     def _start(self, name: str, *words: str) -> None:
-        program = _find(name)
+        program = _find(words[0])
         assert program is not None
         with (self.folder / f"{name}.out").open("ab") as out:
-            self._daemons.append(
-                subprocess.Popen(
-                    [program, *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    env={**os.environ, **self.environ},
-                    start_new_session=True,
-                )
+            self._daemons[name] = subprocess.Popen(
+                [program, *words[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **self.environ},
+                start_new_session=True,
             )
 
     def _start_munge(self) -> None:
@@ -154,6 +221,13 @@ class SlurmServer:
         program = _find("munged")
         assert program is not None
         subprocess.run(["runuser", "-u", "munge", "--", program], check=True, capture_output=True)
+
+
+def _kill_all(processes: list[psutil.Process]) -> int:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return len(processes)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,0 +1,183 @@
+"""A campaign whose workers a Slurm of the tests' own starts, and what takes their cores and nodes away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from rollwright.core.clock import SystemClock
+from rollwright.market.ingest.importer import import_market
+from slurm_server import SlurmServer
+from small_campaign import CAMPAIGN
+
+__all__ = ["Attacker", "make_slow_project"]
+
+_MODEL = """\
+import os
+import time
+
+from rollwright.models.linear import LinearModel
+
+
+class SlowLinear(LinearModel):
+    def fit(self, *args, **kwargs):
+        time.sleep(float(os.environ.get("SLOW_FIT", "0")))
+        return super().fit(*args, **kwargs)
+"""
+_LINEAR = "class: LinearModel, module_path: rollwright.models.linear"
+_SETTINGS = '[cluster]\none_machine = true\nsbatch_options = ["--partition=low"]\n'
+
+
+def make_slow_project(folder: Path, *, windows: int) -> Path:
+    """Make a project of a campaign of that many windows, whose fits wait ``SLOW_FIT`` seconds; return its file."""
+    days = pd.bdate_range("2020-01-01", periods=120 + windows)
+    folder.mkdir(parents=True)
+    (folder / "rollwright.toml").write_text(_SETTINGS)
+    (folder / "slow.py").write_text(_MODEL)
+    import_market(_make_rows(days), folder / "market")
+    text = CAMPAIGN.replace(_LINEAR, "class: SlowLinear, module_path: slow.py")
+    last = f'test: ["{days[100]:%Y-%m-%d}", "{days[99 + windows]:%Y-%m-%d}"]'
+    text = text.replace('test: ["2020-05-29", "2020-10-05"]', last).replace("step: 25", "step: 1")
+    text = text.replace('valid: ["2020-05-01", "2020-05-22"]', 'valid: ["2020-05-01", "2020-05-14"]')
+    assert "SlowLinear" in text
+    assert last in text
+    file = folder / "small.yaml"
+    file.write_text(text)
+    return file
+
+
+def _make_rows(days: pd.DatetimeIndex) -> pd.DataFrame:
+    frames = []
+    for place in range(8):
+        close = 20 + place + 5 * np.sin(np.arange(len(days)) * (0.05 + place / 100))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "symbol": f"SH60000{place}",
+                    "date": days,
+                    "open": close,
+                    "close": close,
+                    "high": close + 1,
+                    "low": close - 1,
+                    "volume": 1000.0 * (place + 1) + np.arange(len(days)) % 7,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """What an attacker did: how often, and for how many seconds of members Slurm ran none of them."""
+
+    preempted: int
+    nodes_killed: int
+    nodes_lost: int
+    idle_seconds: float
+
+
+class Attacker:
+    """Takes cores away from the workers, and lets nodes die, until it has done all it was told to or is stopped.
+
+    Parameters
+    ----------
+    server : SlurmServer
+    preemptions : int
+        How many members lose their core.
+    nodes : int
+        How many times a node dies: each second time what runs there goes on, unknown to the controller.
+    at_once : int
+        Members that lose their core at a time.
+    is_busy : callable
+        Tells whether a node has windows in hand, so that its death takes some of them.
+    """
+
+    def __init__(
+        self, server: SlurmServer, *, preemptions: int, nodes: int, at_once: int, is_busy: Callable[[str], bool]
+    ) -> None:
+        self._server = server
+        self._wanted = preemptions
+        self._nodes = nodes
+        self._at_once = at_once
+        self._is_busy = is_busy
+        self._clock = SystemClock()
+        self._over = threading.Event()
+        self._killed = self._lost = 0
+        self._idle = 0.0
+        self._restarts_by_nodes = 0
+        self._before = server.count_restarts()
+        self._thread = threading.Thread(target=self._attack)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def harm(self) -> Harm:
+        """What was done; to be read when it is over."""
+        restarts = self._server.count_restarts() - self._before
+        return Harm(
+            preempted=restarts - self._restarts_by_nodes,
+            nodes_killed=self._killed,
+            nodes_lost=self._lost,
+            idle_seconds=self._idle,
+        )
+
+    def _attack(self) -> None:
+        last = self._clock.monotonic()
+        while not self._over.is_set():
+            running, waiting = self._look()
+            now = self._clock.monotonic()
+            self._idle += len(waiting) * (now - last)
+            last = now
+            done = self.harm.preempted
+            if running and self._is_node_due(done):
+                node = ("n1", "n2")[(self._killed + self._lost) % 2]
+                if self._is_busy(node):
+                    self._take_node(node)
+            elif running and done < self._wanted:
+                self._preempt()
+            for job in waiting:  # Slurm would let a requeued member wait for two minutes
+                self._server.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+            self._over.wait(0.2)
+
+    def _look(self) -> tuple[list[str], list[str]]:
+        """Return the members that run and those that wait to be started again."""
+        answer = self._server.run("squeue", "--noheader", "--array", "--partition=low", "--format=%i|%T")
+        pairs = [line.split("|") for line in answer.splitlines()]
+        return [pair[0] for pair in pairs if pair[1] == "RUNNING"], [pair[0] for pair in pairs if pair[1] == "PENDING"]
+
+    def _preempt(self) -> None:
+        """Let jobs of a higher partition take that many cores, for a moment."""
+        if self._server.run("squeue", "--noheader", "--partition=high", "--format=%i").strip():
+            return
+        members = f"--array=1-{self._at_once}"
+        self._server.run(
+            "sbatch", "--no-requeue", "--partition=high", members, "--output=/dev/null", "--wrap=sleep 0.3"
+        )
+
+    def _is_node_due(self, preempted: int) -> bool:
+        done = self._killed + self._lost
+        return done < self._nodes and preempted >= self._wanted * (done + 1) / (self._nodes + 1)
+
+    def _take_node(self, node: str) -> None:
+        before = self._server.count_restarts()
+        if self._killed == self._lost:
+            self._server.kill_node(node)
+            self._killed += 1
+        else:
+            self._server.lose_node(node)
+            self._lost += 1
+        self._over.wait(2.0)
+        self._server.start_node(node)
+        self._restarts_by_nodes += self._server.count_restarts() - before
