@@ -73,8 +73,8 @@ def test_statusonly_is_caught_by_the_directed_schedule(passes, monkeypatch):
 
 def test_racy_claim_is_caught(passes):
     class Racy(MongoStore):
-        def _take(self, claim):
-            seen = self._db.tasks.find_one(mongo_changes.claimable(claim), sort=[("_id", 1)])
+        def _take(self, claim, needs):
+            seen = self._db.tasks.find_one(mongo_changes.claimable(claim, needs), sort=[("_id", 1)])
             real_time.sleep(0.002)
             if seen is None:
                 return None

@@ -20,6 +20,7 @@ from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.query import where
 from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.stores.sqlite.writes import claim_statement
 from rollwright.pool.worker.backoff import Backoff, worth_retrying
 
 
@@ -152,17 +153,19 @@ def test_an_injection_changes_nothing(file_store):
 
 
 @pytest.mark.parametrize("among", ["=", "IN"])
+@pytest.mark.parametrize("needs", ["one", "some"])
 @pytest.mark.parametrize("status", [Status.WAITING, Status.PART_DONE])
-def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, among):
+def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, among, needs):
     condition, values = where(parse({"def.name": "a"}))
-    statement = sqlite_sql.CLAIM.format(status=status.value, among=among, where=condition)
+    pick = sqlite_sql.PICK_ONE if needs == "one" else sqlite_sql.PICK_SOME
+    statement = claim_statement(sqlite_sql.CLAIM, status.value, among, pick, condition)
+    picked = ("p", "", *values, 1) if needs == "one" else ("[]", "p", *values, 1, 1)
     with file_store._file.read() as connection:
-        plan = connection.execute(
-            f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, "p", 1)
-        ).fetchall()
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, *picked)).fetchall()
     text = " / ".join(row[3] for row in plan)
-    assert "USING INDEX task_open (pool=? AND status=? AND lease_ends=?)" in text
-    assert "TEMP B-TREE" not in text
+    assert "USING INDEX task_open (pool=? AND status=? AND lease_ends=? AND needs=?)" in text
+    assert "SCAN task" not in text
+    assert ("TEMP B-TREE" in text) is (needs == "some"), "only the few that are looked at are sorted"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ each claim and at each reap: whoever holds an older one is refused, whatever bec
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import EllipsisType
 from typing import Protocol
 
+from rollwright.pool.demand import PoolDemand, PoolShare, Share
+from rollwright.pool.needs import Needs, Offer
 from rollwright.pool.query import Query
 from rollwright.pool.states import Status
 from rollwright.pool.types import (
@@ -44,17 +47,22 @@ __all__ = [
     "Lease",
     "ManagerStore",
     "MovedTask",
+    "Needs",
     "NewTask",
     "Notifier",
+    "Offer",
     "Outcome",
     "OutcomeKind",
     "PoolAdmin",
     "PoolControl",
+    "PoolDemand",
+    "PoolShare",
     "PoolStat",
     "PoolStats",
     "PoolStore",
     "PutResult",
     "Settlement",
+    "Share",
     "TaskEditor",
     "TaskLeases",
     "TaskReader",
@@ -97,10 +105,11 @@ class TaskLeases(Protocol):
     """Claiming tasks and ending attempts."""
 
     def claim(self, claim: ClaimRequest) -> list[Lease]:
-        """Take tasks: highest priority first, then the oldest.
+        """Take tasks whose needs the offer meets: highest priority first, then the oldest.
 
         Tasks whose lease ended are freed first. Each taken task's token is raised and the attempt counted. A paused
-        pool gives nothing.
+        pool gives nothing, and one with a cap no more than may run beside what is running. Tasks whose needs are not
+        met cost nothing, however many stand before the others.
         """
         ...
 
@@ -179,12 +188,23 @@ class PoolStats(Protocol):
     """Counting the tasks of a pool."""
 
     def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused, as of one moment."""
+        """Return how many tasks a pool has by state, whether it is paused, and its share, as of one moment."""
+        ...
+
+    def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
+        """Return the open work of these pools, or of all, by needs; sorted by pool and needs.
+
+        What has no open and no running task is left out; finished tasks cost nothing.
+        """
+        ...
+
+    def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
+        """Return how many tasks of each pool run, and its share, in the order given; waiting tasks cost nothing."""
         ...
 
 
 class PoolControl(PoolStats, Protocol):
-    """Pausing a pool."""
+    """Pausing a pool, and saying how it is served beside others."""
 
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`; return whether it went on before.
@@ -198,12 +218,28 @@ class PoolControl(PoolStats, Protocol):
         """Let tasks be taken again, and notify; return whether it was paused."""
         ...
 
+    def set_share(
+        self, pool: str, *, weight: float | None = None, max_running: int | EllipsisType | None = ...
+    ) -> None:
+        """Set the weight of a pool, or the most of its tasks that run at once; what is not given stays.
+
+        Guarantees: durable, for every process; from then on no claim lets more than `max_running` tasks of the pool be
+        held, by however many workers. None takes the cap away. What runs already is not stopped, and a claim that is
+        under way at this moment may still take its tasks. A pool that has no tasks yet can be given a share.
+
+        Raises
+        ------
+        ConfigError
+            For a weight that is not above 0, or a cap below 1.
+        """
+        ...
+
 
 class PoolAdmin(PoolControl, Protocol):
     """Looking after whole pools."""
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        """Return the names of all pools that have or had tasks, are paused or have a share of their own, sorted."""
         ...
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:

@@ -20,6 +20,7 @@ from rollwright.errors import (
     TaskValueError,
     UnsupportedArtifactError,
 )
+from rollwright.pool.needs import ANY_OFFER, NO_NEEDS, Needs, Offer
 from rollwright.pool.query import FINGERPRINT, Query
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.tasks.identity import task_fingerprint
@@ -151,6 +152,8 @@ class NewTask:
         Attempts after which it counts as failed.
     delay : float
         Seconds from now before which it is not given to anybody.
+    needs : Needs
+        What it asks of the worker that takes it.
     """
 
     canonical: str
@@ -158,6 +161,7 @@ class NewTask:
     priority: int = 0
     max_attempts: int = 3
     delay: float = 0.0
+    needs: Needs = NO_NEEDS
 
     def __post_init__(self) -> None:
         _check_priority(self.priority)
@@ -165,7 +169,13 @@ class NewTask:
 
     @classmethod
     def of(
-        cls, definition: Mapping[str, Any] | TaskSpec, *, priority: int = 0, max_attempts: int = 3, delay: float = 0.0
+        cls,
+        definition: Mapping[str, Any] | TaskSpec,
+        *,
+        priority: int = 0,
+        max_attempts: int = 3,
+        delay: float = 0.0,
+        needs: Needs = NO_NEEDS,
     ) -> NewTask:
         """Return the task of a definition, normalised; a spec is that already.
 
@@ -187,6 +197,7 @@ class NewTask:
             priority=priority,
             max_attempts=max_attempts,
             delay=delay,
+            needs=needs,
         )
 
 
@@ -245,6 +256,7 @@ class TaskRecord:
     run_at: float | None = None
     started: float | None = None
     ended: float | None = None
+    needs: Needs = NO_NEEDS
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -271,6 +283,8 @@ class ClaimRequest:
         ``waiting`` or ``part_done``: the state to take them from.
     query : Query or None
         Take only tasks that match.
+    offer : Offer
+        Take only tasks whose needs it meets.
     """
 
     pool: str
@@ -279,6 +293,7 @@ class ClaimRequest:
     limit: int = 1
     status: Status = Status.WAITING
     query: Query | None = None
+    offer: Offer = ANY_OFFER
 
     def __post_init__(self) -> None:
         check_pool_name(self.pool)
@@ -412,9 +427,11 @@ class Amendment:
     max_attempts : int or None
         Attempts after which a task counts as failed; those it has used count.
     replacement : NewTask or None
-        Another definition; only for tasks that nobody holds.
+        Another definition; only for tasks that nobody holds. Its priority, attempts and needs do not count.
     error : str or None
         Why, for a task put into ``failed``.
+    needs : Needs or None
+        What a task asks for from now on; a running one goes on where it runs.
     """
 
     status: Status | None = None
@@ -422,6 +439,7 @@ class Amendment:
     max_attempts: int | None = None
     replacement: NewTask | None = None
     error: str | None = None
+    needs: Needs | None = None
 
     def __post_init__(self) -> None:
         _check_priority(self.priority or 0)
@@ -482,12 +500,17 @@ class PoolStat:
         Since when nobody is given a task, in seconds since 1970 UTC by the store's clock; None while it goes on.
     reason : str or None
         Why, as given to `PoolControl.pause`.
+    weight : float
+    max_running : int or None
+        As given to `PoolControl.set_share`.
     """
 
     pool: str
     counts: Mapping[Status, int]
     paused_at: float | None = None
     reason: str | None = None
+    weight: float = 1.0
+    max_running: int | None = None
 
     @property
     def paused(self) -> bool:

@@ -27,12 +27,13 @@ from rollwright.pool.store import Amendment, ClaimRequest, Lease, NewTask, Outco
 from rollwright.testing.pool_admin import AdminConformance
 from rollwright.testing.pool_attempts import AttemptsConformance
 from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
+from rollwright.testing.pool_needs import NeedsConformance
 from rollwright.testing.pool_queries import QUERIES, REFUSED
 
 __all__ = ["StoreUnderTest", "TaskStoreConformance"]
 
 
-class TaskStoreConformance(AttemptsConformance, AdminConformance):
+class TaskStoreConformance(AttemptsConformance, AdminConformance, NeedsConformance):
     """Every promise of the port, one test each."""
 
     @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rollwright.pool.needs import ANY_OFFER, Offer
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, HistoryRow, Lease, NewTask, Outcome, PoolStore
@@ -40,12 +41,19 @@ class StoreUnderTest:
         return [*self.store.put(pool, [NewTask.of({"name": name}, **fields) for name in names]).ids]
 
     def claim(
-        self, *, owner: str = "w1", limit: int = 1, pool: str = POOL, status: Status = Status.WAITING, **query: Any
+        self,
+        *,
+        owner: str = "w1",
+        limit: int = 1,
+        pool: str = POOL,
+        status: Status = Status.WAITING,
+        offer: Offer = ANY_OFFER,
+        **query: Any,
     ) -> list[Lease]:
         """ClaimRequest for `owner` with the suite's lease; `query` are equalities on the definition."""
         tree = parse({f"def.{name}": value for name, value in query.items()})
         return self.store.claim(
-            ClaimRequest(pool=pool, owner=owner, lease=LEASE, limit=limit, status=status, query=tree),
+            ClaimRequest(pool=pool, owner=owner, lease=LEASE, limit=limit, status=status, query=tree, offer=offer),
         )
 
     def take(self, **request: Any) -> Lease:

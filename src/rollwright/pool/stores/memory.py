@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from types import EllipsisType
 from typing import Final
 
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.text import storable_text
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
+from rollwright.pool.demand import NO_SHARE, Share, check_share, demand_of_rows
+from rollwright.pool.needs import check_needs
 from rollwright.pool.notifier import ThreadNotifier, ThreadWaker, topics_of
 from rollwright.pool.query import FINGERPRINT, In, Query, matches
-from rollwright.pool.states import Status, amend_sources
+from rollwright.pool.states import CLAIMABLE, Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
     ClaimRequest,
@@ -21,6 +24,8 @@ from rollwright.pool.store import (
     MovedTask,
     NewTask,
     Outcome,
+    PoolDemand,
+    PoolShare,
     PoolStat,
     PutResult,
     Settlement,
@@ -68,6 +73,8 @@ class MemoryStore:
         self._history: list[tuple[str, HistoryRow]] = []
         self._last = 0
         self._paused: dict[str, tuple[float, str | None]] = {}
+        self._shares: dict[str, Share] = {}
+        self._needs: dict[str, set[str]] = {}
         self._notifier = ThreadNotifier()
 
     @property
@@ -85,6 +92,7 @@ class MemoryStore:
         """Add the tasks the pool does not have yet."""
         check_pool_name(pool)
         with self._mutex:
+            self._know_needs(pool, [task.needs.text for task in tasks])
             before = self._last
             now = self._clock()
             ids = tuple(str(self._put(pool, task, now)) for task in tasks)
@@ -109,9 +117,15 @@ class MemoryStore:
             canonical=task.canonical,
             created=now,
             run_at=now + task.delay if task.delay > 0 else None,
+            needs=task.needs,
         )
         self._write(record, "created", now)
         return self._last
+
+    def _know_needs(self, pool: str, texts: Sequence[str]) -> None:
+        known = self._needs.get(pool, {""})
+        check_needs(pool, known, texts)
+        self._needs[pool] = known | {*texts}
 
     def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
@@ -127,11 +141,17 @@ class MemoryStore:
             record
             for record in self._in_pool(claim.pool)
             if record.status is claim.status
+            and claim.offer.meets(record.needs)
             and (record.run_at is None or record.run_at <= now)
             and matches(claim.query, document_of(record))
         ]
         ready.sort(key=lambda record: (-record.priority, int(record.task_id)))
-        return [self._take(record, claim, now) for record in ready[: max(claim.limit, 0)]]
+        cap = self._shares.get(claim.pool, NO_SHARE).max_running
+        room = claim.limit if cap is None else min(claim.limit, cap - self._count_running(claim.pool))
+        return [self._take(record, claim, now) for record in ready[: max(room, 0)]]
+
+    def _count_running(self, pool: str) -> int:
+        return sum(record.status is Status.RUNNING for record in self._in_pool(pool))
 
     def _take(self, record: TaskRecord, claim: ClaimRequest, now: float) -> Lease:
         taken = replace(
@@ -292,11 +312,15 @@ class MemoryStore:
         with self._mutex:
             now = self._clock()
             changed: list[str] = []
+            if amendment.needs is not None:
+                self._know_needs(pool, [amendment.needs.text])
             for record in list(self.find(pool, query)):
                 if sources is not None and not _may_become(record, amendment.status, sources):
                     continue
                 self._amend(record, amendment, now)
                 changed.append(record.task_id)
+            if changed and amendment.needs is not None:
+                self.notify(pool)
             return changed
 
     def _amend(self, record: TaskRecord, amendment: Amendment, now: float) -> None:
@@ -306,6 +330,8 @@ class MemoryStore:
             record = replace(record, priority=amendment.priority)
         if amendment.max_attempts is not None:
             record = replace(record, max_attempts=amendment.max_attempts)
+        if amendment.needs is not None:
+            record = replace(record, needs=amendment.needs)
         self._tasks[int(record.task_id)] = record
         if amendment.status is not None:
             self._write(_put_into(record, amendment.status, amendment.error, now), "amended", now)
@@ -334,9 +360,10 @@ class MemoryStore:
             return len(doomed)
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        """Return the names of all pools that have or had tasks, are paused or have a share of their own, sorted."""
         with self._mutex:
-            return sorted(self._pools | set(self._paused))
+            shared = {pool for pool, share in self._shares.items() if share != NO_SHARE}
+            return sorted(self._pools | set(self._paused) | shared)
 
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`."""
@@ -355,16 +382,70 @@ class MemoryStore:
         return paused
 
     def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused."""
+        """Return how many tasks a pool has by state, whether it is paused, and its share."""
         with self._mutex:
             paused_at, reason = self._paused.get(pool, (None, None))
-            return PoolStat(pool=pool, counts=self.count(pool), paused_at=paused_at, reason=reason)
+            share = self._shares.get(pool, NO_SHARE)
+            return PoolStat(
+                pool=pool,
+                counts=self.count(pool),
+                paused_at=paused_at,
+                reason=reason,
+                weight=share.weight,
+                max_running=share.max_running,
+            )
+
+    def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
+        """Return the open work of these pools, or of all, by needs."""
+        with self._mutex:
+            now = self._clock()
+            counts: dict[tuple[str, str], list[int]] = {}
+            oldest: dict[tuple[str, str], float] = {}
+            for record in self._tasks.values():
+                if pools is not None and record.pool not in pools:
+                    continue
+                key = (record.pool, record.needs.text)
+                delayed = record.run_at is not None and record.run_at > now
+                row = counts.setdefault(key, [0, 0, 0])
+                if record.status is Status.RUNNING:
+                    row[2] += 1
+                elif record.status in CLAIMABLE:
+                    row[delayed] += 1
+                    if not delayed:
+                        oldest.setdefault(key, now - record.created)
+            rows = [(*key, row[0], row[1], row[2], oldest.get(key)) for key, row in counts.items()]
+            return demand_of_rows(rows, lambda pool: self._shares.get(pool, NO_SHARE), self._paused.__contains__)
+
+    def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
+        """Return how many tasks of each pool run, and its share, in the order given."""
+        with self._mutex:
+            return tuple(
+                PoolShare(
+                    pool=pool,
+                    running=self._count_running(pool),
+                    paused=pool in self._paused,
+                    share=self._shares.get(pool, NO_SHARE),
+                )
+                for pool in pools
+            )
+
+    def set_share(
+        self, pool: str, *, weight: float | None = None, max_running: int | EllipsisType | None = ...
+    ) -> None:
+        """Set the weight of a pool, or the most of its tasks that run at once; what is not given stays."""
+        check_pool_name(pool)
+        check_share(weight=weight, max_running=max_running)
+        with self._mutex:
+            before = self._shares.get(pool, NO_SHARE)
+            self._shares[pool] = before.changed(weight=weight, max_running=max_running)
+        self.notify(pool)
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
         """Take over tasks of another store, as they stood there, with their history."""
         check_pool_name(pool)
         check_movable(tasks)
         with self._mutex:
+            self._know_needs(pool, [task.record.needs.text for task in tasks])
             before = self._last
             now = self._clock()
             ids = tuple(str(self._restore(pool, task, now)) for task in tasks)

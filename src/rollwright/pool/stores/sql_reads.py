@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from rollwright.errors import LeaseLostError, TaskNotFoundError
+from rollwright.pool.needs import NO_NEEDS, read_needs
 from rollwright.pool.states import Status, read_status
 from rollwright.pool.store import HistoryRow, Lease, Outcome, TaskRecord
 
@@ -37,7 +38,7 @@ def parse_ids(task_ids: Iterable[str]) -> list[int]:
 
 
 def record_of_row(row: Row) -> TaskRecord:
-    """Return the record of a row: the eighteen columns that ``GET`` and ``FIND`` select."""
+    """Return the record of a row: the nineteen columns that ``GET`` and ``FIND`` select."""
     return TaskRecord(
         task_id=str(row[0]),
         pool=row[1],
@@ -57,6 +58,7 @@ def record_of_row(row: Row) -> TaskRecord:
         run_at=row[15],
         started=row[16],
         ended=row[17],
+        needs=read_needs(row[18], pool=row[1], task_id=str(row[0])) if row[18] else NO_NEEDS,
     )
 
 

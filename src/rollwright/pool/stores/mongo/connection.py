@@ -41,7 +41,7 @@ __all__ = ["AMBIGUOUS", "PLAIN", "RETRIES", "SCHEMA_VERSION", "Document", "Mongo
 
 Document: TypeAlias = dict[str, Any]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 DEFAULT_DATABASE: Final = "rollwright"
 
 AMBIGUOUS: Final = (ConnectionFailure, WTimeoutError, ExecutionTimeout)
@@ -116,7 +116,8 @@ class MongoConnection:
         self._database: Database[Document] | None = None
         self._pid = 0
         self._random = random.Random()  # noqa: S311 - when to look is no secret
-        self.registered: set[str] = set()
+        self.registered: dict[str, frozenset[str]] = {}
+        """The pools that are known to the server, each with the needs that its claims look for."""
         # What a changed task comes back as; None for servers that only return whole documents.
         self.returned: Mapping[str, Any] | None = PLAIN
 
@@ -241,6 +242,8 @@ class MongoConnection:
         if found is None:
             self._initialise(database)
             found = meta.find_one({"_id": "schema"}) or {"version": SCHEMA_VERSION}
+        if found["version"] < SCHEMA_VERSION:
+            self._upgrade(database)
         if found["version"] > SCHEMA_VERSION:
             raise SchemaVersionError(
                 f"database `{database.name}` of {mask_secrets(self._url)} has schema {found['version']}, and this "
@@ -252,9 +255,7 @@ class MongoConnection:
         """Make indexes first and the version last: whoever sees the version finds the indexes. Repeating is safe."""
         tasks = database["rollwright_tasks"]
         tasks.create_index([("pool", ASCENDING), ("fingerprint", ASCENDING)], name="identity", unique=True)
-        # Only tasks that can be claimed are in the first: a million finished ones do not slow a claim down.
-        ready = [("pool", ASCENDING), ("status", ASCENDING), ("priority", DESCENDING), ("_id", ASCENDING)]
-        _partial_index(tasks, ready, "ready", {"ready": True})
+        _open_index(tasks)
         _partial_index(tasks, [("due", ASCENDING)], "due", {"due": {"$exists": True}})
         _partial_index(tasks, [("owner", ASCENDING)], "held", {"status": "running"})
         tasks.create_index([("pool", ASCENDING), ("status", ASCENDING)], name="tally")
@@ -265,6 +266,16 @@ class MongoConnection:
         for document in ({"_id": "task", "last": 0}, {"_id": "schema", "version": SCHEMA_VERSION}):
             with suppress(DuplicateKeyError):  # another client was first
                 meta.insert_one(document)
+
+    def _upgrade(self, database: Database[Document]) -> None:
+        """Bring schema 1 to 2: tasks have needs, and an index by them. Repeating it is safe."""
+        tasks = database["rollwright_tasks"]
+        tasks.update_many({"needs": {"$exists": False}}, {"$set": {"needs": ""}})
+        _open_index(tasks)
+        with suppress(OperationFailure):  # it is gone already
+            tasks.drop_index("ready")
+        outdated = {"_id": "schema", "version": {"$lt": SCHEMA_VERSION}}
+        database["rollwright_meta"].update_one(outdated, {"$set": {"version": SCHEMA_VERSION}})
 
     def allocate(self, count: int) -> int:
         """Take `count` new ids, one after another, and return the first.
@@ -350,6 +361,21 @@ def too_large() -> PoolError:
         "MongoDB takes documents of 16 MiB; this task with all its values, or this query, has more",
         hint="keep long lists in a file and name it in the task; ask for fewer values at once",
     )
+
+
+def _open_index(tasks: Collection[Document]) -> None:
+    """Make the index of the tasks that can be claimed.
+
+    A million finished ones do not slow a claim down, nor do those whose needs a worker does not meet.
+    """
+    keys = [
+        ("pool", ASCENDING),
+        ("status", ASCENDING),
+        ("needs", ASCENDING),
+        ("priority", DESCENDING),
+        ("_id", ASCENDING),
+    ]
+    _partial_index(tasks, keys, "open", {"ready": True})
 
 
 def _partial_index(tasks: Collection[Document], keys: list[tuple[str, int]], name: str, part: Document) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rollwright.pool.needs import read_needs
 from rollwright.pool.states import CLAIMABLE, Status, read_status
 from rollwright.pool.store import Lease, TaskRecord
 
@@ -51,4 +52,5 @@ def record_of(document: Mapping[str, Any]) -> TaskRecord:
         run_at=due if status in CLAIMABLE else None,
         started=document["started"],
         ended=document["ended"],
+        needs=read_needs(document.get("needs", ""), pool=document["pool"], task_id=str(document["_id"])),
     )

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import EllipsisType
 from typing import Any, Final, TypeAlias
 
 from bson import ObjectId, encode
@@ -23,6 +24,7 @@ from rollwright.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
 )
+from rollwright.pool.demand import check_share
 from rollwright.pool.notifier import topics_of
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, Status, amend_sources
@@ -34,6 +36,8 @@ from rollwright.pool.store import (
     MovedTask,
     NewTask,
     Outcome,
+    PoolDemand,
+    PoolShare,
     PoolStat,
     PutResult,
     Settlement,
@@ -47,6 +51,7 @@ from rollwright.pool.store import (
 from rollwright.pool.stores.mongo import writes as changes
 from rollwright.pool.stores.mongo.connection import AMBIGUOUS, PLAIN, RETRIES, Document, MongoConnection, too_large
 from rollwright.pool.stores.mongo.history import DuplicatesOnly, MongoHistory
+from rollwright.pool.stores.mongo.pools import MongoPools
 from rollwright.pool.stores.mongo.query import where
 from rollwright.pool.stores.mongo.reads import lease_of, record_of
 
@@ -96,6 +101,7 @@ class MongoStore:
     ) -> None:
         self._db = MongoConnection(url, database=database, clock=clock, timeout=timeout, waiting=waiting)
         self._history = MongoHistory(self._db)
+        self._pools = MongoPools(self._db)
         self._doubtful: deque[ObjectId] = deque(maxlen=100)
 
     def __repr__(self) -> str:
@@ -148,7 +154,7 @@ class MongoStore:
         for task in tasks:
             unique.setdefault(task.fingerprint, partial(changes.created, pool=pool, task=task))
             _check_size(task.canonical, unique[task.fingerprint])
-        return self._add(pool, prints, unique)
+        return self._add(pool, prints, unique, {task.needs.text for task in tasks})
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
         """Take over tasks of another store, as they stood there, with their history."""
@@ -159,14 +165,16 @@ class MongoStore:
         for task in tasks:
             unique.setdefault(task.record.fingerprint, partial(changes.moved, pool=pool, task=task))
             _check_size(task.record.canonical, unique[task.record.fingerprint])
-        return self._add(pool, prints, unique)
+        return self._add(pool, prints, unique, {task.record.needs.text for task in tasks})
 
-    def _add(self, pool: str, prints: Sequence[str], unique: Mapping[str, _Maker]) -> PutResult:
+    def _add(self, pool: str, prints: Sequence[str], unique: Mapping[str, _Maker], needs: set[str]) -> PutResult:
         """Insert what is new, in the order given; the unique index decides what that is."""
         known: dict[str, int] = {}
         mine: set[int] = set()
         wanted = [*unique]
         with self._db.translate():
+            if wanted:
+                self._pools.register(pool, needs)
             for start in range(0, len(wanted), _PUT_CHUNK):
                 chunk = wanted[start : start + _PUT_CHUNK]
                 self._add_chunk(pool, {name: unique[name] for name in chunk}, known, mine)
@@ -191,7 +199,6 @@ class MongoStore:
             missing = [name for name in missing if name not in known]
             if not missing:
                 return
-            self._register(pool)
             first = self._db.allocate(len(missing))
             now = self._db.clock()
             mine |= {*range(first, first + len(missing))}
@@ -207,13 +214,6 @@ class MongoStore:
             hint="put them again; what is there already stays as it is",
         )
 
-    def _register(self, pool: str) -> None:
-        """Let the pool be known before it has tasks, so that none has tasks and is not known."""
-        if pool not in self._db.registered:
-            update = {"$set": {"used": True}}
-            self._db.retry(lambda: self._db.pools.update_one({"_id": pool}, update, upsert=True))
-            self._db.registered.add(pool)
-
     # -- claiming ----------------------------------------------------------------------------------------------
 
     def claim(self, claim: ClaimRequest) -> list[Lease]:
@@ -223,19 +223,37 @@ class MongoStore:
 
     def _claim(self, claim: ClaimRequest) -> list[Lease]:
         self._free_and_promote(claim.pool)
-        if claim.limit <= 0 or self._db.pools.find_one({"_id": claim.pool, "paused_at": {"$gt": 0}}) is not None:
+        if claim.limit <= 0:
             return []
+        rule = self._pools.read(claim.pool)
+        if rule.paused:
+            return []
+        needs = claim.offer.choose(rule.needs)
+        if rule.max_running is None:
+            return self._take_all(claim, needs, claim.limit)
         leases: list[Lease] = []
-        while len(leases) < claim.limit:
-            document = self._take(claim)
+        with self._pools.locked(claim.pool) as lock:
+            room = self._pools.room(claim.pool, claim.limit) if lock.held else 0
+            leases = self._take_all(claim, needs, room)
+        if not lock.kept:
+            # Somebody else may have counted without these: nobody has begun them.
+            for document in [*self._db.latest.find({"_id": {"$in": [int(one.task_id) for one in leases]}}, PLAIN)]:
+                self._settle_one(document, Outcome.released(lease_of(document)))
+            return []
+        return leases
+
+    def _take_all(self, claim: ClaimRequest, needs: tuple[str, ...], limit: int) -> list[Lease]:
+        leases: list[Lease] = []
+        while len(leases) < limit:
+            document = self._take(claim, needs)
             if document is None:
                 break
             leases.append(lease_of(document))
         return leases
 
-    def _take(self, claim: ClaimRequest) -> Document | None:
-        condition = where(claim.query)
-        wanted = {"$and": [changes.claimable(claim), condition]} if condition else changes.claimable(claim)
+    def _take(self, claim: ClaimRequest, needs: tuple[str, ...]) -> Document | None:
+        condition, allowed = where(claim.query), changes.claimable(claim, needs)
+        wanted = {"$and": [allowed, condition]} if condition else allowed
         for pause in (*RETRIES, None):
             key = ObjectId()
             try:
@@ -425,6 +443,8 @@ class MongoStore:
                 allowed["result"] = {"$ne": None}
         selection = {"$and": [{"pool": pool}, where(query), allowed]}
         with self._db.translate():
+            if amendment.needs is not None:
+                self._pools.register(pool, {amendment.needs.text})
             if amendment.replacement is not None:
                 self._refuse_held(pool, query)
             try:
@@ -433,6 +453,8 @@ class MongoStore:
                 raise PoolError("another task of the pool has that definition already") from error
             if changed and status is not None:
                 self._notify_for({pool}, [status])
+            if changed and amendment.needs is not None:
+                self.notify(pool)
         return [str(number) for number in changed]
 
     def _refuse_held(self, pool: str, query: Query | None) -> None:
@@ -472,37 +494,56 @@ class MongoStore:
     # -- whole pools -------------------------------------------------------------------------------------------
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        """Return the names of all pools that have or had tasks, are paused or have a share of their own, sorted."""
         with self._db.translate():
-            rows = self._db.pools.find({"$or": [{"used": True}, {"paused_at": {"$gt": 0}}]}, {"_id": 1})
-            return sorted(str(row["_id"]) for row in rows)
+            return self._pools.names()
 
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`; a claim that is on its way may still take one."""
         check_pool_name(pool)
-        update = {"$set": {"paused_at": self._db.clock(), "reason": reason and storable_text(reason)}}
         with self._db.translate():
-            self._db.retry(lambda: self._db.pools.update_one({"_id": pool}, {"$setOnInsert": {"work": 0}}, upsert=True))
-            going = {"_id": pool, "paused_at": None}
-            return self._db.retry(lambda: self._db.pools.find_one_and_update(going, update)) is not None
+            return self._pools.pause(pool, reason and storable_text(reason))
 
     def resume(self, pool: str) -> bool:
         """Let tasks be taken again."""
-        update = {"$unset": {"paused_at": "", "reason": ""}}
-        paused = {"_id": pool, "paused_at": {"$gt": 0}}
         with self._db.translate():
-            resumed = self._db.retry(lambda: self._db.pools.find_one_and_update(paused, update)) is not None
+            resumed = self._pools.resume(pool)
         if resumed:
             self.notify(pool)
         return resumed
 
-    def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused."""
+    def set_share(
+        self, pool: str, *, weight: float | None = None, max_running: int | EllipsisType | None = ...
+    ) -> None:
+        """Set the weight of a pool, or the most of its tasks that run at once; what is not given stays."""
+        check_pool_name(pool)
+        check_share(weight=weight, max_running=max_running)
         with self._db.translate():
-            found = self._db.pools.find_one({"_id": pool}) or {}
+            self._pools.set_share(pool, weight=weight, max_running=max_running)
+        self.notify(pool)
+
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, whether it is paused, and its share."""
+        with self._db.translate():
+            rule = self._pools.read(pool)
         return PoolStat(
-            pool=pool, counts=self.count(pool), paused_at=found.get("paused_at"), reason=found.get("reason")
+            pool=pool,
+            counts=self.count(pool),
+            paused_at=rule.paused_at,
+            reason=rule.reason,
+            weight=rule.weight,
+            max_running=rule.max_running,
         )
+
+    def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
+        """Return the open work of these pools, or of all, by needs."""
+        with self._db.translate():
+            return self._pools.demand(self._pools.names() if pools is None else pools)
+
+    def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
+        """Return how many tasks of each pool run, and its share, in the order given."""
+        with self._db.translate():
+            return tuple(self._pools.share(pool) for pool in pools)
 
 
 def _check_size(canonical: str, make: _Maker) -> None:

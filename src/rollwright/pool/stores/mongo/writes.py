@@ -145,6 +145,7 @@ def created(number: int, now: float, *, pool: str, task: NewTask) -> Document:
         "created": now,
         "started": None,
         "ended": None,
+        "needs": task.needs.text,
         "definition": task.canonical,
         "def_nodes": nodes_of(task.canonical),
         "result": None,
@@ -179,6 +180,7 @@ def moved(number: int, now: float, *, pool: str, task: MovedTask) -> Document:
         "result": record.result,
         "validity": record.validity,
         "error": record.error,
+        "needs": record.needs.text,
         "version": len(rows),
         "log": rows,
     }
@@ -218,9 +220,10 @@ def _plain(
     }
 
 
-def claimable(claim: ClaimRequest) -> Document:
-    """Return the filter of what may be taken, without the claim's query."""
-    return {"pool": claim.pool, "status": claim.status.value, "ready": True}
+def claimable(claim: ClaimRequest, needs: tuple[str, ...]) -> Document:
+    """Return the filter of what may be taken, without the claim's query; `needs` are the texts that its offer meets."""
+    wanted = needs[0] if len(needs) == 1 else {"$in": [*needs]}
+    return {"pool": claim.pool, "status": claim.status.value, "ready": True, "needs": wanted}
 
 
 def claimed(claim: ClaimRequest, key: ObjectId, now: float) -> Document:
@@ -305,10 +308,9 @@ def amended(document: Mapping[str, Any], amendment: Amendment, now: float) -> Ch
             raise IllegalTransitionError(f"task {document['_id']} is running; its definition stays")
         change.set(definition=new.canonical, fingerprint=new.fingerprint, def_nodes=nodes_of(new.canonical))
         change.note("replaced")
-    if amendment.priority is not None:
-        change.set(priority=amendment.priority)
-    if amendment.max_attempts is not None:
-        change.set(max_attempts=amendment.max_attempts)
+    needs = amendment.needs.text if amendment.needs is not None else None
+    given = {"priority": amendment.priority, "max_attempts": amendment.max_attempts, "needs": needs}
+    change.set(**{name: value for name, value in given.items() if value is not None})
     if amendment.status is not None:
         held = document["status"] == Status.RUNNING.value
         change.set(ended=None)

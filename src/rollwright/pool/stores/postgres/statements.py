@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, Literal
 
+from rollwright.pool.stores.postgres import schema
+
 __all__ = ["turn"]
 
 NOW: Final = "COALESCE(%(now)s::double precision, extract(epoch FROM statement_timestamp())::double precision)"
@@ -58,10 +60,26 @@ _ENDED: Final = f"""ended AS (UPDATE task SET
     RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, {{error}} AS detail,
         CASE WHEN {{kind}} = 'failed' AND task.status <> 'failed' THEN 'retry' ELSE {{kind}} END AS event)"""
 
-PICKED: Final = """picked AS MATERIALIZED (SELECT id FROM task
-    WHERE {gate}status = '{status}' AND run_at IS NULL AND pool = %(pool)s{where}
-    AND NOT EXISTS(SELECT FROM pool WHERE pool.name = %(pool)s AND paused_at IS NOT NULL)
+_READY: Final = """{gate}status = '{status}' AND run_at IS NULL AND pool = %(pool)s AND needs = {needs}{where}
+    AND NOT EXISTS(SELECT FROM pool WHERE pool.name = %(pool)s AND (paused_since IS NOT NULL{unknown}))"""
+
+# Of one text of needs.
+PICKED: Final = f"""picked AS MATERIALIZED (SELECT id FROM task
+    WHERE {_READY.replace("{needs}", "%(needs)s::text")}
     ORDER BY priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"""
+
+# Of several. 1. ``heads``: the first of all, as many as are wanted, locked by nobody. 2. ``parts``: how many of them
+# have which needs. 3. ``picked``: as many of each, those that another worker has locked left out.
+PICKED_OF_SOME: Final = f"""heads AS MATERIALIZED (SELECT wanted.needs, head.id, head.priority
+    FROM unnest(%(needs)s::text[]) AS wanted(needs) CROSS JOIN LATERAL (SELECT id, priority FROM task
+        WHERE {_READY.replace("{needs}", "wanted.needs")} ORDER BY priority DESC, id LIMIT %(limit)s) AS head
+    ORDER BY head.priority DESC, head.id LIMIT %(limit)s),
+    parts AS MATERIALIZED (SELECT needs AS text, count(*) AS tasks FROM heads GROUP BY needs),
+    picked AS MATERIALIZED (SELECT one.id FROM parts CROSS JOIN LATERAL (SELECT id FROM task
+        WHERE {_READY.replace("{needs}", "parts.text")}
+        ORDER BY priority DESC, id LIMIT parts.tasks FOR UPDATE SKIP LOCKED) AS one)"""
+
+_UNKNOWN: Final = " OR max_running IS NOT NULL OR needs <> %(known)s::text[]"
 
 _TAKEN: Final = f"""taken AS (UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
     attempts = attempts + 1, owner = %(owner)s, process = %(process)s::bigint, claim = %(claim)s::bigint,
@@ -79,11 +97,20 @@ _CHANGED: Final = f"SELECT id, pool, {NOW}, event, status, token, attempts, owne
 DUE: Final = "due"
 """The event of the row that says that a gated turn did nothing."""
 
+RULE: Final = "rule"
+"""The event of the row that says that nothing was taken, since the pool has a cap or needs that were not known."""
+
+SHORT: Final = "short"
+"""The event of the row that says that others had locked tasks of some needs: each has to be asked for."""
+
 Outcomes = Literal["none", "one", "many"]
+Needed = Literal["one", "some"]
 
 
 @lru_cache(maxsize=256)
-def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> str:
+def turn(
+    outcomes: Outcomes, status: str | None, where: str, *, gated: bool, needed: Needed = "one", checked: bool = True
+) -> str:
     """Return the statement that ends attempts and, with `status`, takes tasks from that state.
 
     1. ``held_up`` (gated only): is there a lease that ended, or a delay that passed, in the pool?
@@ -93,10 +120,12 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
     5. ``logged``: one row of history for each task of 2 and 4.
 
     `gated`: do nothing, and answer with a row of the event `DUE`, when leases have ended or delays have passed in the
-    pool; what a claim must see then is not in this statement's snapshot.
+    pool; what a claim must see then is not in this statement's snapshot. `needed`: tasks of one text of needs, or of
+    several. `checked`: take nothing, and answer with a row of the event `RULE`, when the pool has a cap, or when the
+    needs of its tasks are others than those that were known.
 
     Its rows are (event, id, token, status, attempts, max_attempts, priority, definition, result,
-    fingerprint); of an attempt that ended, the pool stands in the definition's place.
+    fingerprint); of an attempt that ended, the pool stands in the definition's place, and of a `RULE` the needs.
     """
     gate = "NOT (SELECT due FROM held_up) AND " if gated else ""
     parts = [_HELD_UP] if gated else []
@@ -110,13 +139,24 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
             "FROM ended"
         )
     if status is not None:
-        parts.append(PICKED.format(gate=gate, status=status, where=where))
+        picked = PICKED if needed == "one" else PICKED_OF_SOME
+        parts.append(picked.format(gate=gate, status=status, where=where, unknown=_UNKNOWN if checked else ""))
         parts.append(_TAKEN.format(status=status))
         changed.append(f"{_CHANGED} taken")
         answers.append(
             "SELECT event, id, token, status, attempts, max_attempts, priority, definition, result, fingerprint "
             "FROM taken"
         )
+        if checked:
+            answers.append(
+                f"SELECT '{RULE}', 0, 0, '', max_running, 0, 0, array_to_string(needs, E'\\n'), '', '' FROM pool "
+                f"WHERE pool.name = %(pool)s AND (max_running IS NOT NULL OR needs <> %(known)s::text[])"
+            )
+        if needed == "some":
+            answers.append(
+                f"SELECT '{SHORT}', 0, 0, '', 0, 0, 0, '', '', '' "
+                "WHERE (SELECT count(*) FROM heads) > (SELECT count(*) FROM picked)"
+            )
     parts.append(_LOGGED.format(changed=" UNION ALL ".join(changed)))
     if gated:
         answers.append(f"SELECT '{DUE}', 0, 0, '', 0, 0, 0, '', '', '' FROM held_up WHERE due")
@@ -124,6 +164,17 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
 
 
 # -- in a transaction of several statements ----------------------------------------------------------------------------
+
+# What a claim has to keep to; with a cap the row is locked, so that claims of the pool come one after another.
+READ_RULE: Final = "SELECT max_running, needs FROM pool WHERE name = %(pool)s"
+LOCK_RULE: Final = f"{READ_RULE} FOR UPDATE"
+
+RUNNING: Final = "SELECT count(*) FROM task WHERE pool = %(pool)s AND status = 'running'"
+
+# Committed before any task has the needs, so that no claim misses them.
+KNOW_NEEDS: Final = """INSERT INTO pool(name, needs) VALUES(%(pool)s, %(needs)s::text[])
+    ON CONFLICT (name) DO UPDATE SET needs = ARRAY(SELECT DISTINCT unnest(pool.needs || excluded.needs) ORDER BY 1)
+    WHERE NOT pool.needs @> excluded.needs"""
 
 PROMOTE: Final = f"""UPDATE task SET run_at = NULL WHERE id IN (SELECT id FROM task
     WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW} ORDER BY id FOR UPDATE SKIP LOCKED)"""
@@ -186,15 +237,16 @@ HAS_RECEIPT: Final = "SELECT 1 FROM receipt WHERE number = %(number)s"
 # Ids follow the order given; rows are written in the order of their fingerprints, so that two who put the same tasks
 # in different orders wait for one another and never for each other.
 PUT: Final = f"""WITH given AS MATERIALIZED (SELECT * FROM unnest(%(fingerprint)b::bytea[], %(priority)b::bigint[],
-        %(max_attempts)b::int[], %(delay)b::double precision[], %(definition)b::text[])
-        WITH ORDINALITY AS g(fingerprint, priority, max_attempts, delay, definition, place)),
+        %(max_attempts)b::int[], %(delay)b::double precision[], %(definition)b::text[], %(needs)b::text[])
+        WITH ORDINALITY AS g(fingerprint, priority, max_attempts, delay, definition, needs, place)),
     known AS MATERIALIZED (SELECT task.id, task.fingerprint FROM given
         JOIN task ON task.pool = %(pool)s AND task.fingerprint = given.fingerprint),
     fresh AS MATERIALIZED (SELECT nextval('task_id') AS id, missing.* FROM (SELECT * FROM given
         WHERE NOT EXISTS(SELECT FROM known WHERE known.fingerprint = given.fingerprint) ORDER BY place) AS missing),
-    changed AS (INSERT INTO task(id, pool, fingerprint, status, priority, max_attempts, run_at, created, definition)
+    changed AS (INSERT INTO task(id, pool, fingerprint, status, priority, max_attempts, run_at, created, definition,
+            needs)
         SELECT fresh.id, %(pool)s, fingerprint, 'waiting', priority, max_attempts,
-            CASE WHEN delay > 0 THEN {NOW} + delay END, {NOW}, definition
+            CASE WHEN delay > 0 THEN {NOW} + delay END, {NOW}, definition, needs
         FROM fresh ORDER BY fingerprint
         ON CONFLICT (pool, fingerprint) DO NOTHING
         RETURNING id, fingerprint, pool, status, token, attempts, owner),
@@ -208,10 +260,10 @@ PUT: Final = f"""WITH given AS MATERIALIZED (SELECT * FROM unnest(%(fingerprint)
 IDS_OF: Final = "SELECT fingerprint, id FROM task WHERE pool = %(pool)s AND fingerprint = ANY(%(fingerprint)b::bytea[])"
 
 RESTORE: Final = """INSERT INTO task(id, pool, fingerprint, status, priority, token, attempts, max_attempts, owner,
-    run_at, created, started, ended, definition, result, validity, error)
+    run_at, created, started, ended, definition, result, validity, error, needs)
     VALUES(nextval('task_id'), %(pool)s, %(fingerprint)s, %(status)s, %(priority)s, %(token)s, %(attempts)s,
     %(max_attempts)s, %(owner)s, %(run_at)s, %(created)s, %(started)s, %(ended)s, %(definition)s, %(result)s,
-    %(validity)s, %(error)s) ON CONFLICT (pool, fingerprint) DO NOTHING RETURNING id"""
+    %(validity)s, %(error)s, %(needs)s) ON CONFLICT (pool, fingerprint) DO NOTHING RETURNING id"""
 
 ENTER: Final = """INSERT INTO pool(name, used) VALUES(%(pool)s, true) ON CONFLICT (name) DO UPDATE SET used = true"""
 
@@ -222,7 +274,8 @@ HISTORY: Final = f"""INSERT INTO history(task, pool, at, event, status, token, a
 # -- reading --------------------------------------------------------------------------------------------------------
 
 _RECORD: Final = """SELECT id, pool, encode(fingerprint, 'hex'), status, priority, token, attempts, max_attempts,
-    definition, created, owner, result, validity, error, lease_until, run_at, started, ended FROM task"""
+    definition, created, owner, result, validity, error, lease_until, run_at, started, ended, needs
+    FROM task"""
 
 GET: Final = f"{_RECORD} WHERE pool = %(pool)s AND id = ANY(%(ids)s::bigint[])"
 
@@ -245,10 +298,21 @@ TALLY: Final = " UNION ALL ".join(
 
 COUNT: Final = "SELECT status, COUNT(*) FROM task WHERE pool = %(pool)s{where} GROUP BY status"
 
-STAT: Final = f"""SELECT status, tasks, NULL::double precision, NULL::text FROM ({TALLY}) AS tally(status, tasks)
-    UNION ALL SELECT '', 0, paused_at, reason FROM pool WHERE name = %(pool)s"""
+STAT: Final = f"""SELECT status, tasks, NULL::double precision, NULL::text, NULL::double precision
+    FROM ({TALLY}) AS tally(status, tasks)
+    UNION ALL SELECT '', max_running, paused_since, reason, weight FROM pool WHERE name = %(pool)s"""
 
-POOLS: Final = "SELECT name FROM pool WHERE used OR paused_at IS NOT NULL ORDER BY name"
+POOLS: Final = """SELECT name FROM pool
+    WHERE used OR paused_since IS NOT NULL OR weight <> 1 OR max_running IS NOT NULL ORDER BY name"""
+
+_OF_THESE: Final = " WHERE %(pools)s::text[] IS NULL OR pool.name = ANY(%(pools)s::text[])"
+
+DEMAND: Final = schema.DEMAND.format(now=NOW, pools=_OF_THESE)
+
+SHARES: Final = """SELECT asked.name, (SELECT count(*) FROM task WHERE task.pool = asked.name AND status = 'running'),
+    pool.paused_since IS NOT NULL, coalesce(pool.weight, 1), pool.max_running
+    FROM unnest(%(pools)s::text[]) WITH ORDINALITY AS asked(name, place) LEFT JOIN pool ON pool.name = asked.name
+    ORDER BY asked.place"""
 
 READ_HISTORY: Final = """SELECT task, at, event, status, token, attempt, owner, detail FROM history
     WHERE pool = %(pool)s ORDER BY seq"""
@@ -274,7 +338,8 @@ EXPLAIN: Final = ", error = COALESCE(%(error)s, error)"
 
 ADJUST: Final = f"""WITH {_HIT}
     UPDATE task SET priority = coalesce(%(priority)s::bigint, priority),
-        max_attempts = coalesce(%(max_attempts)s::integer, max_attempts)
+        max_attempts = coalesce(%(max_attempts)s::integer, max_attempts),
+        needs = coalesce(%(needs)s::text, needs)
     FROM hit WHERE task.id = hit.id RETURNING task.id"""
 
 # Locked as they are now: nobody claims one of them before the transaction ends.
@@ -292,12 +357,17 @@ DELETE: Final = f"""WITH {_HIT},
     {LOGGED.format(now=NOW, event="deleted", detail="NULL")}
     SELECT id FROM changed"""
 
-PAUSE: Final = f"""INSERT INTO pool(name, paused_at, reason) VALUES(%(pool)s, {NOW}, %(reason)s)
-    ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at, reason = excluded.reason
-    WHERE pool.paused_at IS NULL RETURNING 1"""
+PAUSE: Final = f"""INSERT INTO pool(name, paused_since, reason) VALUES(%(pool)s, {NOW}, %(reason)s)
+    ON CONFLICT (name) DO UPDATE SET paused_since = excluded.paused_since, reason = excluded.reason
+    WHERE pool.paused_since IS NULL RETURNING 1"""
 
-RESUME: Final = """UPDATE pool SET paused_at = NULL, reason = NULL
-    WHERE name = %(pool)s AND paused_at IS NOT NULL RETURNING 1"""
+RESUME: Final = """UPDATE pool SET paused_since = NULL, reason = NULL
+    WHERE name = %(pool)s AND paused_since IS NOT NULL RETURNING 1"""
+
+SET_SHARE: Final = """INSERT INTO pool(name, weight, max_running)
+    VALUES(%(pool)s, coalesce(%(weight)s::double precision, 1), %(max_running)s::integer)
+    ON CONFLICT (name) DO UPDATE SET weight = coalesce(%(weight)s::double precision, pool.weight),
+    max_running = CASE WHEN %(capped)s THEN excluded.max_running ELSE pool.max_running END"""
 
 NOTIFY: Final = "SELECT pg_notify(%(channel)s, %(message)s)"
 

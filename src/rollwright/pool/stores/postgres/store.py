@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import EllipsisType
 from typing import Any, Final
 
 from rollwright.core.clock import SystemClock
 from rollwright.errors import LeaseLostError
+from rollwright.pool.demand import Share, check_share, demand_of_rows
 from rollwright.pool.notifier import PollingWaker
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, OPEN_STATES, Status
@@ -18,6 +20,8 @@ from rollwright.pool.store import (
     MovedTask,
     NewTask,
     Outcome,
+    PoolDemand,
+    PoolShare,
     PoolStat,
     PutResult,
     Settlement,
@@ -32,6 +36,7 @@ from rollwright.pool.stores.postgres import statements as sql
 from rollwright.pool.stores.postgres.connection import Address, Connection, Connections, run
 from rollwright.pool.stores.postgres.process_pool import CONNECTIONS
 from rollwright.pool.stores.postgres.query import where
+from rollwright.pool.stores.postgres.rules import KnownNeeds
 from rollwright.pool.stores.postgres.session import session_of
 from rollwright.pool.stores.postgres.turn import CLAIMED, Turns, leases_of
 from rollwright.pool.stores.postgres.writes import (
@@ -116,6 +121,7 @@ class PostgresStore:
         self._clock = clock
         self._real = SystemClock()
         self._notifier = ServerNotifier(self._connections)
+        self._needs = KnownNeeds(self._connections)
         self._turns = Turns(
             self._connections,
             notifier=self._notifier,
@@ -147,6 +153,7 @@ class PostgresStore:
     def close(self) -> None:
         """Close the connections. The session that shows that this process lives stays: its tasks are still its own."""
         self._connections.close()
+        self._needs.forget()
 
     def _has_session(self) -> bool:
         return self._session and not self._connections.is_pooled()
@@ -180,14 +187,29 @@ class PostgresStore:
         return count_by_status(self._rows(sql.COUNT.format(where=condition), pool=keepable(pool), **values))
 
     def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused; one statement, so one moment."""
+        """Return how many tasks a pool has by state, whether it is paused, and its share; one statement, one moment."""
         rows = self._rows(sql.STAT, pool=keepable(pool))
-        paused = next(((row[2], row[3]) for row in rows if not row[0]), (None, None))
+        cap, paused_at, reason, weight = next((row[1:] for row in rows if not row[0]), (None, None, None, 1.0))
         counts = count_by_status(row for row in rows if row[0])
-        return PoolStat(pool=pool, counts=counts, paused_at=paused[0], reason=paused[1])
+        return PoolStat(pool=pool, counts=counts, paused_at=paused_at, reason=reason, weight=weight, max_running=cap)
+
+    def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
+        """Return the open work of these pools, or of all, by needs, as the view ``pool_demand`` does."""
+        names = None if pools is None else [keepable(pool) for pool in pools]
+        rows = self._rows(sql.DEMAND, pools=names, now=self._now())
+        said = {row[0]: (row[6], Share(weight=row[7], max_running=row[8])) for row in rows}
+        return demand_of_rows((row[:6] for row in rows), lambda pool: said[pool][1], lambda pool: said[pool][0])
+
+    def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
+        """Return how many tasks of each pool run, and its share, in the order given; waiting tasks cost nothing."""
+        rows = self._rows(sql.SHARES, pools=[keepable(pool) for pool in pools])
+        return tuple(
+            PoolShare(pool=pool, running=row[1], paused=bool(row[2]), share=Share(weight=row[3], max_running=row[4]))
+            for pool, row in zip(pools, rows, strict=True)
+        )
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        """Return the names of all pools that have or had tasks, are paused or have a share of their own, sorted."""
         return [row[0] for row in self._rows(sql.POOLS)]
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
@@ -314,6 +336,7 @@ class PostgresStore:
             unique: dict[bytes, NewTask] = {}
             for task in chunk:
                 unique.setdefault(bytes.fromhex(task.fingerprint), task)
+            self._needs.note(pool, {task.needs.text for task in chunk})
             known, new = put_chunk(self._connections, pool, unique, notifier=self._notifier, now=self._now())
             ids += [str(known[bytes.fromhex(task.fingerprint)]) for task in chunk]
             created += new
@@ -323,6 +346,7 @@ class PostgresStore:
         """Take over tasks of another store, as they stood there, with their history."""
         check_pool_name(pool)
         check_movable(tasks)
+        self._needs.note(pool, {task.record.needs.text for task in tasks})
         now = self._now()
         return self._connections.write(
             lambda connection: restore_tasks(connection, pool, [*tasks], notifier=self._notifier, now=now)
@@ -331,6 +355,8 @@ class PostgresStore:
     def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
         """Change tasks by hand."""
         now = self._now()
+        if amendment.needs is not None:
+            self._needs.note(pool, {amendment.needs.text})
         changed = self._connections.write(
             lambda connection: amend_tasks(connection, pool, query, amendment, notifier=self._notifier, now=now)
         )
@@ -359,3 +385,18 @@ class PostgresStore:
             return paused
 
         return self._connections.write(write)
+
+    def set_share(
+        self, pool: str, *, weight: float | None = None, max_running: int | EllipsisType | None = ...
+    ) -> None:
+        """Set the weight of a pool, or the most of its tasks that run at once; what is not given stays."""
+        check_pool_name(pool)
+        check_share(weight=weight, max_running=max_running)
+        capped = not isinstance(max_running, EllipsisType)
+        values = {"pool": pool, "weight": weight, "capped": capped, "max_running": max_running if capped else None}
+
+        def write(connection: Connection) -> None:
+            run(connection, sql.SET_SHARE, values)
+            self._notifier.notify_within(connection, {pool}, "work")
+
+        self._connections.write(write)

@@ -10,6 +10,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from rollwright.core.clock import SystemClock
@@ -19,6 +20,7 @@ from rollwright.pool.store import ClaimRequest, Lease, Outcome
 from rollwright.pool.stores.postgres import statements as sql
 from rollwright.pool.stores.postgres.connection import Connection, ConnectionLostError, Connections, run
 from rollwright.pool.stores.postgres.query import where
+from rollwright.pool.stores.postgres.rules import NO_RULE, Rule, locked_rule, rule_of_row
 from rollwright.pool.stores.postgres.writes import ServerNotifier, keepable
 from rollwright.pool.stores.sql_reads import sort_leases
 
@@ -35,6 +37,8 @@ _CHECK_EVERY: Final = 0.1
 """Seconds between two checks for ended leases and passed delays while a worker takes one task after another."""
 
 _MOST_LOSSES: Final = 10
+_SAID: Final = (sql.DUE, sql.RULE, sql.SHORT)
+"""The events of rows that are no tasks."""
 _EVENT_KINDS: Final = {"retry": "failed"}
 
 
@@ -66,33 +70,70 @@ class Turns:
         self._clock = SystemClock()
         self._numbers = random.SystemRandom()  # forked processes must not draw the same
         self._checked = -math.inf
+        self._rules: dict[str, Rule] = {}
 
     def take(self, outcomes: list[Outcome], request: ClaimRequest | None) -> list[Row]:
         """Do one turn and return its rows, as `statements.turn` orders them.
 
-        1. An outcome that opens its task needs the long way: the claim has to see it.
+        1. An outcome that opens its task needs the long way: the claim has to see it. So does a pool with a cap, whose
+           running tasks are counted under a lock.
         2. Otherwise one statement; now and then a gated one, which does nothing when leases ended or delays passed.
         3. When that is so, the long way.
-        4. When there was less to take than asked for and nothing was checked, check and claim once more.
+        4. When the pool's cap or the needs of its tasks are not what was known of them, claim once more.
+        5. When others had locked tasks of some needs, claim those of each.
+        6. When there was less to take than asked for and nothing was checked, check and claim once more.
         """
         now = self._now()
         values: dict[str, object] = {"now": now, **_outcome_values(outcomes)}
-        condition = ""
+        condition, rule = "", NO_RULE
+        needed: tuple[str, ...] = ()
         if request is not None:
+            rule = self._rules.get(request.pool, NO_RULE)
             condition, more = where(request.query)
-            values |= {**more, **self._claim_values(request)}
-        if any(_opens(outcome) for outcome in outcomes):
+            needed = request.offer.choose(rule.needs)
+            values |= {**more, **self._claim_values(request), **_needs_values(needed), "known": [*rule.needs]}
+        if rule.max_running is not None or any(_opens(outcome) for outcome in outcomes):
             return self._run_transaction(outcomes, request, condition, values)
         gated = request is not None and self._is_check_due(now)
         rows = self._run_statement(outcomes, request, condition, values, gated=gated)
-        if any(row[0] == sql.DUE for row in rows):
+        events = {row[0]: row for row in rows if row[0] in _SAID}
+        rows = [row for row in rows if row[0] not in _SAID]
+        if sql.DUE in events:
             self._checked = -math.inf
             return self._run_transaction(outcomes, request, condition, values)
-        if request is not None and not gated and sum(row[0] == CLAIMED for row in rows) < request.limit:
+        if request is None:
+            return rows
+        if sql.RULE in events:
+            self._rules[request.pool] = rule_of_row(events[sql.RULE])
+            return rows + self._claim_again(request, settled=bool(outcomes))
+        if sql.SHORT in events:
+            rows += self._claim_each(request, needed, rows, settled=bool(outcomes))
+        if not gated and sum(row[0] == CLAIMED for row in rows) < request.limit:
             self._checked = -math.inf  # there is time: check before the next claim
             if not any(row[0] == CLAIMED for row in rows):
                 rows += self._claim_again(request, settled=bool(outcomes))
         return rows
+
+    def _claim_each(
+        self, request: ClaimRequest, needed: tuple[str, ...], rows: list[Row], *, settled: bool
+    ) -> list[Row]:
+        """Claim what is left to claim, of one text of needs after another, and return the rows of that."""
+        condition, more = where(request.query)
+        taken: list[Row] = []
+        for text in needed:
+            limit = request.limit - sum(row[0] == CLAIMED for row in (*rows, *taken))
+            if limit <= 0:
+                break
+            part = replace(request, limit=limit)
+            values = {"now": self._now(), **more, **self._claim_values(part), "needs": text, "known": []}
+            try:
+                taken += self._run_statement([], part, condition, values, gated=False, checked=False)
+            except StoreUnavailableError as error:
+                if not settled and not rows and not taken:
+                    raise
+                self._warn_not_claimed(error)
+                break
+        return taken
 
     def _claim_again(self, request: ClaimRequest, *, settled: bool) -> list[Row]:
         try:
@@ -101,8 +142,11 @@ class Turns:
             if not settled:
                 raise
             # What was settled is kept, and has to be reported; the next call will meet the error if it lasts.
-            _logger.warning("store.not_claimed url=%s error=%s", self._connections.address.shown, error.message)
+            self._warn_not_claimed(error)
             return []
+
+    def _warn_not_claimed(self, error: StoreUnavailableError) -> None:
+        _logger.warning("store.not_claimed url=%s error=%s", self._connections.address.shown, error.message)
 
     def _is_check_due(self, now: float | None) -> bool:
         """Tell whether a claim is to check what has to be freed first: each, but a quick sequence of them."""
@@ -130,10 +174,12 @@ class Turns:
         values: dict[str, object],
         *,
         gated: bool,
+        checked: bool = True,
     ) -> list[Row]:
         """Do it in one statement; when its answer is lost, find out what it did, and run it again if it did nothing."""
         status = request.status.value if request is not None else None
-        statement = sql.turn(_amount(outcomes), status, condition, gated=gated)
+        needed = _needed(values) if request is not None else "one"
+        statement = sql.turn(_amount(outcomes), status, condition, gated=gated, needed=needed, checked=checked)
         for _ in range(_MOST_LOSSES):
             try:
                 return self._connections.run_once(lambda connection: run(connection, statement, values, hot=True))
@@ -164,12 +210,17 @@ class Turns:
     def _run_transaction(
         self, outcomes: list[Outcome], request: ClaimRequest | None, condition: str, values: dict[str, object]
     ) -> list[Row]:
-        """Do it in one transaction: free and promote, then end attempts, then claim what all that left to take."""
+        """Do it in one transaction: free and promote, then end attempts, then claim what all that left to take.
+
+        A pool with a cap is locked first of all; what may be taken is counted last.
+        """
 
         def write(connection: Connection) -> list[Row]:
             rows: list[Row] = []
             opened: set[str] = set()
+            rule = NO_RULE
             if request is not None:
+                rule = locked_rule(connection, request.pool)
                 freed = run(connection, sql.REAP.format(where=" AND pool = %(pool)s"), {**values, "dead": []})
                 opened = {row[1] for row in freed if row[2] in CLAIMABLE}
                 run(connection, sql.PROMOTE, values)
@@ -177,11 +228,40 @@ class Turns:
                 rows += run(connection, sql.turn(_amount(outcomes), None, "", gated=False), values, hot=True)
                 opened |= {row[7] for row in rows if row[3] in CLAIMABLE}
             if request is not None:
-                rows += run(connection, sql.turn("none", request.status.value, condition, gated=False), values)
+                rows += self._claim_within(connection, request, condition, values, rule)
             self._notifier.notify_within(connection, opened, "work")
+            learned.append(rule)
             return rows
 
-        return self._connections.write(write)
+        learned: list[Rule] = []
+        rows = self._connections.write(write)
+        if request is not None and learned:
+            self._rules[request.pool] = learned[-1]
+        return rows
+
+    def _claim_within(
+        self, connection: Connection, request: ClaimRequest, condition: str, values: dict[str, object], rule: Rule
+    ) -> list[Row]:
+        """Claim in an open transaction, as many as the pool's cap has room for."""
+        limit = request.limit
+        if rule.max_running is not None:
+            ((running,),) = run(connection, sql.RUNNING, values)
+            limit = min(limit, rule.max_running - running)
+            if limit <= 0:
+                return []
+        status = request.status.value
+        rows: list[Row] = []
+        needed = request.offer.choose(rule.needs)
+        for part in (needed, *((text,) for text in needed if len(needed) > 1)):
+            if len(rows) == limit:
+                break
+            terms = {**values, **_needs_values(part), "limit": limit - len(rows)}
+            statement = sql.turn("none", status, condition, gated=False, needed=_needed(terms), checked=False)
+            found = run(connection, statement, terms)
+            rows += [row for row in found if row[0] not in _SAID]
+            if not any(row[0] == sql.SHORT for row in found) and part is needed:
+                break
+        return rows
 
 
 def leases_of(rows: list[Row], request: ClaimRequest) -> list[Lease]:
@@ -205,6 +285,14 @@ def leases_of(rows: list[Row], request: ClaimRequest) -> list[Lease]:
             if row[0] == CLAIMED
         ]
     )
+
+
+def _needs_values(needed: tuple[str, ...]) -> dict[str, object]:
+    return {"needs": needed[0] if len(needed) == 1 else [*needed]}
+
+
+def _needed(values: dict[str, object]) -> sql.Needed:
+    return "one" if isinstance(values["needs"], str) else "some"
 
 
 def _amount(outcomes: list[Outcome]) -> sql.Outcomes:

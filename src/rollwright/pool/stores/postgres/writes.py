@@ -79,6 +79,7 @@ def put_chunk(
         "max_attempts": [task.max_attempts for task in tasks.values()],
         "delay": [float(task.delay) for task in tasks.values()],
         "definition": [task.canonical for task in tasks.values()],
+        "needs": [task.needs.text for task in tasks.values()],
         **notifier.values(pool, "work"),
     }
     known: dict[bytes, int] = {}
@@ -124,6 +125,7 @@ def _restore(connection: Connection, pool: str, task: MovedTask, now: float | No
         "result": record.result,
         "validity": record.validity,
         "error": keepable(record.error),
+        "needs": record.needs.text,
     }
     rows = run(connection, sql.RESTORE, values)
     if not rows:
@@ -169,7 +171,7 @@ def amend_tasks(
     notifier: ServerNotifier,
     now: float | None,
 ) -> set[int]:
-    """Change tasks by hand: the definition first, then the priority and the limit, then the state.
+    """Change tasks by hand: the definition first, then the priority, the limit and the needs, then the state.
 
     Each step after the first works on the tasks that the one before changed: the query may not match them any more.
     """
@@ -180,9 +182,12 @@ def amend_tasks(
     if amendment.replacement is not None:
         values["among"] = among = _replace(connection, amendment.replacement, text, values)
         text, changed = _AMONG, changed | {*among}
-    if amendment.priority is not None or amendment.max_attempts is not None:
-        given = {"priority": amendment.priority, "max_attempts": amendment.max_attempts}
+    if amendment.priority is not None or amendment.max_attempts is not None or amendment.needs is not None:
+        needs = amendment.needs.text if amendment.needs is not None else None
+        given = {"priority": amendment.priority, "max_attempts": amendment.max_attempts, "needs": needs}
         rows = run(connection, sql.ADJUST.format(where=text), {**values, **given})
+        if rows and needs is not None:
+            notifier.notify_within(connection, {pool}, "work")
         values["among"] = among = [row[0] for row in rows]
         text, changed = _AMONG, changed | {*among}
     if amendment.status is not None:

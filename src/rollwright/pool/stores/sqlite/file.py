@@ -147,6 +147,16 @@ class SqliteFile:
                 raise self._translate(error) from error
 
     @contextmanager
+    def read_moment(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to the block; all statements in it read the same moment."""
+        with self.read() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+    @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction for the block, and when it is committed notify of what `note_change` got."""
         with self._mutex:

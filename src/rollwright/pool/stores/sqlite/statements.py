@@ -123,7 +123,27 @@ _V4: Final = (
     "INSERT INTO boot VALUES('')",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2, _V3, _V4)
+_V5: Final = (
+    # What a task asks of its worker. A claim walks over the tasks of one text of needs alone, so that those which a
+    # worker may not take cost it nothing.
+    "ALTER TABLE task ADD COLUMN needs TEXT NOT NULL DEFAULT ''",
+    "DROP INDEX task_open",
+    """CREATE INDEX task_open ON task(pool, status, lease_ends, needs, priority DESC, id)
+    WHERE ended IS NULL AND run_at IS NULL""",
+    # What a claim must know of a pool in one row: whether it is paused, its cap, and the different needs its tasks have
+    # or had, a line each. A process of an earlier version finds no `pause` and takes nothing that it must not.
+    """CREATE TABLE rule(
+    pool TEXT PRIMARY KEY,
+    paused_at REAL,
+    reason TEXT,
+    weight REAL NOT NULL DEFAULT 1,
+    max_running INTEGER,
+    needs TEXT NOT NULL DEFAULT '') WITHOUT ROWID""",
+    "INSERT INTO rule(pool, paused_at, reason) SELECT pool, at, reason FROM pause",
+    "DROP TABLE pause",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2, _V3, _V4, _V5)
 """The statements that lead from each schema version to the next; the first from an empty file."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
@@ -133,7 +153,8 @@ DEFINITION: Final = "(SELECT definition FROM document WHERE document.task = task
 BOOT: Final = "SELECT id FROM boot"
 
 INSERT: Final = f"""INSERT INTO task(pool, fingerprint, status, priority, max_attempts, run_at, due, delay, created,
-    room) VALUES(?, ?, 'waiting', ?, ?, ?, ?, ?, ?, zeroblob({_ROOM})) ON CONFLICT(pool, fingerprint) DO NOTHING"""
+    needs, room) VALUES(?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, zeroblob({_ROOM}))
+    ON CONFLICT(pool, fingerprint) DO NOTHING"""
 
 LAST_ID: Final = "SELECT COALESCE(MAX(id), 0) FROM task"
 
@@ -168,16 +189,28 @@ CHORES: Final = f"""SELECT EXISTS(SELECT 1 FROM task INDEXED BY task_open
         WHERE pool = ?2 AND status = 'running' AND {_OPEN} AND lease_ends < ?1),
     EXISTS(SELECT 1 FROM task INDEXED BY task_delayed WHERE due <= ?1)"""
 
-# `{among}` is `=` for one task and `IN` for several, for which SQLite makes a table and a page cache of its own.
+RULE: Final = "SELECT needs, paused_at, max_running FROM rule WHERE pool = ?"
+
+RUNNING: Final = f"SELECT COUNT(*) FROM task INDEXED BY task_open WHERE pool = ? AND status = 'running' AND {_OPEN}"
+
 # `{where}` is what `query.where` makes of a query: text of ours with bound parameters.
-# 1. Innermost: tasks of the state that wait, highest priority first, then the oldest; none of a paused pool. 2. They
-# run now, each with a higher token, one attempt more and room for its result. 3. What a lease needs of them.
+_READY: Final = f"""SELECT task.id FROM task
+        WHERE pool = ? AND status = '{{status}}' AND lease_ends IS NULL AND {_OPEN} AND needs = {{needs}}{{where}}
+        ORDER BY priority DESC, id LIMIT ?"""
+
+# Tasks of the state that wait, highest priority first, then the oldest: of one text of needs, or of several, where as
+# many are looked at of each as are wanted of all.
+PICK_ONE: Final = _READY.replace("{needs}", "?")
+PICK_SOME: Final = f"""SELECT best.id FROM json_each(?) AS wanted CROSS JOIN task AS best
+        ON best.id IN ({_READY.replace("{needs}", "wanted.value")})
+        ORDER BY best.priority DESC, best.id LIMIT ?"""
+
+# 1. `{picked}` is one of these two; `{among}` is `=` for one task and `IN` for several, for which SQLite makes a table
+# and a page cache of its own. 2. They run now, each with a higher token, one attempt more and room for its result.
+# 3. What a lease needs of them.
 CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
     attempts = attempts + 1, owner = ?, process = ?, lease_ends = ?, started = ?, room = zeroblob({_ROOM_OF_RESULT})
-    WHERE id {{among}} (SELECT id FROM task
-        WHERE pool = ? AND status = '{{status}}' AND lease_ends IS NULL AND {_OPEN}{{where}}
-        AND NOT EXISTS(SELECT 1 FROM pause WHERE pause.pool = ?)
-        ORDER BY priority DESC, id LIMIT ?)
+    WHERE id {{among}} ({{picked}})
     RETURNING id, token, attempts, max_attempts, {DEFINITION}, priority, result, fingerprint"""
 
 RENEW: Final = f"""UPDATE task INDEXED BY task_open SET lease_ends = ? WHERE {_RUNNING} AND owner = ?
@@ -217,11 +250,11 @@ REAP: Final = f"""UPDATE task SET status = CASE WHEN attempts < max_attempts THE
     RETURNING id, pool, status, token, attempts, owner, error"""
 
 GET: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, {DEFINITION}, created,
-    owner, result, validity, error, lease_ends + ?, run_at, started, ended
+    owner, result, validity, error, lease_ends + ?, run_at, started, ended, needs
     FROM task WHERE pool = ? AND id IN (SELECT value FROM json_each(?))"""
 
 FIND: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, {DEFINITION}, created,
-    owner, result, validity, error, lease_ends + ?, run_at, started, ended
+    owner, result, validity, error, lease_ends + ?, run_at, started, ended, needs
     FROM task WHERE pool = ? AND id > ?{{where}} ORDER BY id LIMIT ?"""
 
 # The row without a state is the whole pool.
@@ -243,8 +276,8 @@ FORGET: Final = ", attempts = 0, result = NULL, validity = NULL, error = NULL"
 REOPEN: Final = ", attempts = 0, error = NULL"
 EXPLAIN: Final = ", error = COALESCE(?, error)"
 
-ADJUST: Final = """UPDATE task SET priority = coalesce(?, priority), max_attempts = coalesce(?, max_attempts)
-    WHERE pool = ?{where} RETURNING id"""
+ADJUST: Final = """UPDATE task SET priority = coalesce(?, priority), max_attempts = coalesce(?, max_attempts),
+    needs = coalesce(?, needs) WHERE pool = ?{where} RETURNING id"""
 
 RUNNING_MATCH: Final = "SELECT id FROM task WHERE pool = ? AND status = 'running'{where} LIMIT 1"
 
@@ -266,17 +299,40 @@ KEEP_CREATED: Final = """INSERT OR IGNORE INTO history(seq, pool, at, event, sta
     SELECT id << 24, pool, created, 'created', 'waiting', 0, 0 FROM task
     WHERE pool = ? AND (? OR status <> 'running'){where}"""
 
-POOLS: Final = "SELECT pool FROM size UNION SELECT pool FROM pause ORDER BY pool"
+POOLS: Final = """SELECT pool FROM size UNION
+    SELECT pool FROM rule WHERE paused_at IS NOT NULL OR weight <> 1 OR max_running IS NOT NULL ORDER BY pool"""
 
-PAUSE: Final = "INSERT INTO pause(pool, at, reason) VALUES(?, ?, ?) ON CONFLICT(pool) DO NOTHING"
+PAUSE: Final = """INSERT INTO rule(pool, paused_at, reason) VALUES(?, ?, ?)
+    ON CONFLICT(pool) DO UPDATE SET paused_at = excluded.paused_at, reason = excluded.reason WHERE paused_at IS NULL"""
 
-RESUME: Final = "DELETE FROM pause WHERE pool = ?"
+RESUME: Final = "UPDATE rule SET paused_at = NULL, reason = NULL WHERE pool = ? AND paused_at IS NOT NULL"
 
-PAUSED: Final = "SELECT at, reason FROM pause WHERE pool = ?"
+ALL_RULES: Final = "SELECT pool, paused_at, reason, weight, max_running FROM rule"
+
+SET_NEEDS: Final = """INSERT INTO rule(pool, needs) VALUES(?, ?)
+    ON CONFLICT(pool) DO UPDATE SET needs = excluded.needs"""
+
+SET_SHARE: Final = """INSERT INTO rule(pool, weight, max_running) VALUES(?, ?, ?)
+    ON CONFLICT(pool) DO UPDATE SET weight = excluded.weight, max_running = excluded.max_running"""
+
+_DEMANDED: Final = "pool IN (SELECT value FROM json_each(?1))"
+
+# By pool, needs and what they are: `open`, `delayed` or `running` tasks, and the oldest of them.
+DEMAND: Final = f"""SELECT pool, needs, IIF(status = 'running', 'running', 'open') AS kind, COUNT(*), MIN(id)
+    FROM task INDEXED BY task_open WHERE {_DEMANDED} AND {_OPEN} AND status IN ('waiting', 'running', 'part_done')
+    GROUP BY pool, status, needs
+    UNION ALL SELECT pool, needs, IIF(due <= ?2, 'open', 'delayed') AS kind, COUNT(*), MIN(id)
+    FROM task INDEXED BY task_delayed WHERE due IS NOT NULL AND {_DEMANDED} AND status IN ('waiting', 'part_done')
+    GROUP BY pool, needs, kind"""
+
+SIZES: Final = "SELECT pool FROM size"
+
+CREATED_AT: Final = "SELECT id, created FROM task WHERE id IN (SELECT value FROM json_each(?))"
 
 RESTORE: Final = """INSERT INTO task(pool, fingerprint, status, priority, token, attempts, max_attempts, owner, run_at,
-    due, delay, created, started, ended, result, validity, error)
-    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
+    due, delay, created, started, ended, result, validity, error, needs)
+    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
 
 ID_OF: Final = "SELECT id FROM task WHERE pool = ? AND fingerprint = ?"
 

@@ -8,6 +8,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, Final, TypeAlias
 
 from rollwright.core.clock import BootClock, SystemBootClock, SystemClock
@@ -17,6 +18,7 @@ from rollwright.errors import (
     LeaseLostError,
     PoolError,
 )
+from rollwright.pool.demand import check_share, demand_of_rows
 from rollwright.pool.notifier import topics_of
 from rollwright.pool.query import Query
 from rollwright.pool.states import Status, amend_sources
@@ -28,6 +30,8 @@ from rollwright.pool.store import (
     MovedTask,
     NewTask,
     Outcome,
+    PoolDemand,
+    PoolShare,
     PoolStat,
     PutResult,
     Settlement,
@@ -52,6 +56,14 @@ from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
 from rollwright.pool.stores.sqlite.query import where
+from rollwright.pool.stores.sqlite.rules import (
+    NO_RULE,
+    adjustment,
+    allowed,
+    demand_rows,
+    know_needs,
+    read_rules,
+)
 from rollwright.pool.stores.sqlite.writes import (
     amend_terms,
     claim_statement,
@@ -186,6 +198,7 @@ class SqliteStore:
 
     def _put(self, connection: sqlite3.Connection, pool: str, tasks: Sequence[NewTask]) -> tuple[dict[str, int], int]:
         """Insert what is new; return the ids of all by fingerprint, and how many are new."""
+        know_needs(connection, pool, {task.needs.text for task in tasks})
         now, uptime = self._clock(), self._uptime()
         (last,) = connection.execute(sql.LAST_ID).fetchone()
         rows = (
@@ -196,6 +209,7 @@ class SqliteStore:
                 task.max_attempts,
                 *delay_values(task.delay, now, uptime),
                 now,
+                task.needs.text,
             )
             for task in tasks
         )
@@ -249,11 +263,19 @@ class SqliteStore:
     def _take(
         self, connection: sqlite3.Connection, claim: ClaimRequest, limit: int, now: float, uptime: float
     ) -> list[Lease]:
+        needs, limit = allowed(connection, claim, limit)
+        if limit <= 0:
+            return []
         condition, values = where(claim.query)
         process = register_process(self._owners)
+        picked: tuple[object, ...]
+        if len(needs) == 1:
+            pick, picked = sql.PICK_ONE, (claim.pool, needs[0], *values, limit)
+        else:
+            pick, picked = sql.PICK_SOME, (json.dumps(needs), claim.pool, *values, limit, limit)
         rows = connection.execute(
-            claim_statement(sql.CLAIM, claim.status.value, "=" if limit == 1 else "IN", condition),
-            (claim.owner, process, uptime + claim.lease, now, claim.pool, *values, claim.pool, max(limit, 0)),
+            claim_statement(sql.CLAIM, claim.status.value, "=" if limit == 1 else "IN", pick, condition),
+            (claim.owner, process, uptime + claim.lease, now, *picked),
         ).fetchall()
         return [
             Lease(
@@ -386,11 +408,13 @@ class SqliteStore:
                 changed |= self._replace(connection, pool, amendment.replacement, condition, values, now)
                 ids = json.dumps([int(task_id) for task_id in changed])
                 condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
-            if amendment.priority is not None or amendment.max_attempts is not None:
+            if amendment.priority is not None or amendment.max_attempts is not None or amendment.needs is not None:
                 rows = connection.execute(
-                    sql.ADJUST.format(where=condition), (amendment.priority, amendment.max_attempts, pool, *values)
+                    sql.ADJUST.format(where=condition), (*adjustment(connection, pool, amendment), pool, *values)
                 ).fetchall()
                 changed |= {str(row[0]) for row in rows}
+                if rows and amendment.needs is not None:
+                    self._file.note_change(pool, "work")
                 ids = json.dumps([row[0] for row in rows])
                 condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
             if status is not None:
@@ -431,7 +455,7 @@ class SqliteStore:
         return len(rows)
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        """Return the names of all pools that have or had tasks, are paused or have a share of their own, sorted."""
         with self._file.read() as connection:
             return [row[0] for row in connection.execute(sql.POOLS)]
 
@@ -450,15 +474,56 @@ class SqliteStore:
         return paused
 
     def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused; finished tasks cost nothing."""
-        with self._file.read() as connection:
-            connection.execute("BEGIN")  # one moment for both
-            try:
-                counts = tally(connection, pool)
-                pause = connection.execute(sql.PAUSED, (pool,)).fetchone() or (None, None)
-            finally:
-                connection.execute("COMMIT")
-        return PoolStat(pool=pool, counts=counts, paused_at=pause[0], reason=pause[1])
+        """Return how many tasks a pool has by state, whether it is paused, and its share; done ones cost nothing."""
+        with self._file.read_moment() as connection:
+            counts = tally(connection, pool)
+            rule = read_rules(connection).get(pool, NO_RULE)
+        return PoolStat(
+            pool=pool,
+            counts=counts,
+            paused_at=rule.paused_at,
+            reason=rule.reason,
+            weight=rule.share.weight,
+            max_running=rule.share.max_running,
+        )
+
+    def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
+        """Return the open work of these pools, or of all, by needs; finished tasks cost nothing."""
+        with self._file.read_moment() as connection:
+            rows = demand_rows(connection, pools, now=self._clock(), uptime=self._uptime())
+            rules = read_rules(connection)
+        return demand_of_rows(
+            rows,
+            lambda pool: rules.get(pool, NO_RULE).share,
+            lambda pool: rules.get(pool, NO_RULE).paused_at is not None,
+        )
+
+    def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
+        """Return how many tasks of each pool run, and its share, in the order given; waiting tasks cost nothing."""
+        with self._file.read_moment() as connection:
+            rules = read_rules(connection)
+            running = {pool: connection.execute(sql.RUNNING, (pool,)).fetchone()[0] for pool in pools}
+        return tuple(
+            PoolShare(
+                pool=pool,
+                running=running[pool],
+                paused=rules.get(pool, NO_RULE).paused_at is not None,
+                share=rules.get(pool, NO_RULE).share,
+            )
+            for pool in pools
+        )
+
+    def set_share(
+        self, pool: str, *, weight: float | None = None, max_running: int | EllipsisType | None = ...
+    ) -> None:
+        """Set the weight of a pool, or the most of its tasks that run at once; what is not given stays."""
+        check_pool_name(pool)
+        check_share(weight=weight, max_running=max_running)
+        with self._file.write() as connection:
+            before = read_rules(connection).get(pool, NO_RULE).share
+            share = before.changed(weight=weight, max_running=max_running)
+            connection.execute(sql.SET_SHARE, (pool, share.weight, share.max_running))
+            self._file.note_change(pool, "work")
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
         """Take over tasks of another store, as they stood there, with their history."""
@@ -467,6 +532,7 @@ class SqliteStore:
         ids: list[int] = []
         created = 0
         with self._file.write() as connection:
+            know_needs(connection, pool, {task.record.needs.text for task in tasks})
             now, uptime = self._clock(), self._uptime()
             for task in tasks:
                 found = connection.execute(sql.RESTORE, restore_values(pool, task.record, now, uptime)).fetchone()

@@ -16,9 +16,9 @@ __all__ = ["amend_terms", "claim_statement", "delay_values", "end_attempt", "fin
 
 
 @functools.lru_cache(maxsize=64)
-def claim_statement(statement: str, status: str, among: str, condition: str) -> str:
+def claim_statement(statement: str, status: str, among: str, picked: str, condition: str) -> str:
     """Return the statement of a claim; the same object each time, which SQLite's cache finds sooner."""
-    return statement.format(status=status, among=among, where=condition)
+    return statement.format(status=status, among=among, picked=picked.format(status=status, where=condition))
 
 
 def tally(connection: sqlite3.Connection, pool: str) -> dict[Status, int]:
@@ -96,4 +96,5 @@ def restore_values(pool: str, record: TaskRecord, now: float, uptime: float) -> 
         record.result,
         record.validity,
         record.error,
+        record.needs.text,
     )
