@@ -349,7 +349,8 @@ def test_a_claim_on_the_server_reads_only_tasks_that_can_be_claimed(server_store
     statement = postgres_sql.turn("one", status.value, condition, gated=True)
     terms = {
         **values, "now": None, "pool": "p", "owner": "w", "lease": 1.0, "limit": 1, "process": 1, "claim": 1, "task": 1,
-        "token": 1, "kind": "done", "result": None, "validity": None, "error": None, "retry": False, "delay": 0.0,
+        "needs": "", "known": [], "token": 1, "kind": "done", "result": None, "validity": None, "error": None,
+        "retry": False, "delay": 0.0,
     }  # fmt: skip
     plan = "\n".join(row[0] for row in server_store._rows(f"EXPLAIN {statement}", **terms))
     assert f"using {index}" in plan
