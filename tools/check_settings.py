@@ -46,7 +46,9 @@ MEANING: Final = {
     "worker.task_memory": "GB a task's process may take, files it has mapped aside, before it is ended likewise",
     "worker.store_patience": "seconds a worker goes on without an answer from the pool's store before it gives up",
     "tracking.uri": "MLflow's tracking store",
-    "tracking.artifacts": "folder of recorded artifacts",
+    "tracking.artifacts": "folder of recorded artifacts, or an [address](many-machines.md#storage-apart), as "
+    "`s3://BUCKET/FOLDER`",
+    "tracking.artifacts_patience": "seconds such an address is asked again while it does not answer",
     "tracking.default_experiment": "experiment of a run that names none",
     "store.path": "folder of computed features",
     "store.default_disk_cache": (

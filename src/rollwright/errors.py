@@ -552,11 +552,24 @@ class ArtifactNotFoundError(RecordError, KeyError):
 
 
 class CorruptArtifactError(RecordError):
-    """An artifact whose length or sha256 is not what was recorded."""
+    """An artifact whose length or sha256 is not what was recorded.
+
+    Attributes
+    ----------
+    gone : bool
+        Whether its file is not there at all.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, gone: bool = False) -> None:
+        self.gone = gone
+        super().__init__(message, hint=hint)
 
 
 class ArtifactStorageError(RecordError):
-    """A full disk, a quota, a read-only folder: an artifact cannot be written or read, and nothing was changed."""
+    """A full disk, a quota, a read-only folder, a store of files that does not answer or refuses the credentials.
+
+    An artifact cannot be written or read, and nothing was changed.
+    """
 
     exit_code = 3
 

@@ -21,7 +21,7 @@ from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.signing.envelope import payload_digest, read_envelope
-from rollwright.tracking.artifacts import LocalArtifactStore
+from rollwright.tracking.artifacts import ArtifactStore, LocalArtifactStore
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import TASK_ARTIFACT, task_train
 from rollwright.training.kept_fit import MODEL_ARTIFACT, VALIDITY_ARTIFACT
@@ -154,7 +154,7 @@ def _compare(name: str, then: _Content | None, now: _Content | None) -> Artifact
     )
 
 
-def _list_contents(store: LocalArtifactStore) -> dict[str, _Content]:
+def _list_contents(store: ArtifactStore) -> dict[str, _Content]:
     contents = {}
     for ref in store.list():
         pickled = ref.kind == EnvelopeCodec.kind

@@ -17,7 +17,7 @@ from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError, RollwrightError, nearest
 from rollwright.features.generations import split_generation
 from rollwright.market.current import open_market
-from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
+from rollwright.tracking.artifacts import ArtifactRef, ArtifactStore
 from rollwright.tracking.experiment import SHORTEST_ID
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
@@ -57,7 +57,7 @@ class StoredRun:
         return {ref.name: ref for ref in self.files.list()}
 
     @property
-    def files(self) -> LocalArtifactStore:
+    def files(self) -> ArtifactStore:
         """Its artifacts."""
         return self.recorder.location.files_of(self.recorder.experiment_id, self.recorder.id)
 

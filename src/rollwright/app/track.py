@@ -117,7 +117,7 @@ def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False
     _check_there(location)
     if location.uri.startswith((MEMORY, "http://", "https://")):
         raise RecordError("this tracking store keeps no paths of ours; there is nothing to relocate")
-    found = MlflowStore(location.uri, artifacts=location.artifacts)
+    found = MlflowStore(location.uri, artifacts=location.address or location.artifacts)
     try:
         return find_misplaced(found) if dry_run else relocate(found)
     finally:

@@ -18,7 +18,7 @@ from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError, UnsupportedArtifactError
 from rollwright.pool.stores.sqlite.check import sqlite_problems
 from rollwright.signing.envelope import open_sealed, read_envelope
-from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
+from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, ArtifactStore
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import Recorder, signed_name
 
@@ -84,9 +84,10 @@ class Verification:
         """Whether nothing is lost."""
         return not any(finding.severity == "error" for finding in self.findings)
 
-    def add(self, severity: Severity, kind: FindingKind, where: Path, message: str, *, run: str = "") -> None:
-        """Add a finding and log it."""
-        shown = os.path.relpath(where, self.root) if where.is_relative_to(self.root) else str(where)
+    def add(self, severity: Severity, kind: FindingKind, where: Path | str, message: str, *, run: str = "") -> None:
+        """Add a finding and log it; a text is an address."""
+        inside = isinstance(where, Path) and where.is_relative_to(self.root)
+        shown = os.path.relpath(where, self.root) if inside else str(where)
         self.findings.append(IntegrityFinding(severity=severity, kind=kind, where=shown, run=run, message=message))
         _logger.info("verify.found severity=%s kind=%s where=%s", severity, kind, shown)
 
@@ -144,7 +145,7 @@ def _choose_runs(what: str | None, settings: Settings) -> Sequence[StoredRun]:
 
 
 def _check_run(run: StoredRun, found: Verification) -> None:
-    store: LocalArtifactStore = run.files
+    store = run.files
     title = run.title()
     found.runs += 1
     try:
@@ -152,40 +153,46 @@ def _check_run(run: StoredRun, found: Verification) -> None:
     except RollwrightError as error:
         if error.is_away:  # nothing is known to be lost
             raise
-        found.add("error", "manifest", store.folder / MANIFEST, error.message, run=title)
+        found.add("error", "manifest", _place(store, MANIFEST), error.message, run=title)
         return
     ended = run.recorder.status == Recorder.STATUS_FI
-    if not refs and ended and (run.fingerprint or _has_file(store.files)):
-        found.add("error", "manifest", store.folder / MANIFEST, "the run is finished and lists no artifact", run=title)
+    strays = store.unlisted()
+    if not refs and ended and (run.fingerprint or strays):
+        found.add("error", "manifest", _place(store, MANIFEST), "the run is finished and lists no artifact", run=title)
     for ref in refs:
         _check_artifact(store, ref, title, found)
-    listed = {(store.files / ref.file).resolve() for ref in refs}
     working = run.recorder.status == Recorder.STATUS_R  # and may be writing drafts
-    for path in _walk_files(store.folder):
-        if path.name.startswith(DRAFT_MARK):
-            if not working:
-                found.add("warning", "left over", path, "a writer was killed here", run=title)
-        elif path.is_relative_to(store.files) and path.resolve() not in listed:
-            found.add("warning", "orphan", path, "no manifest lists it", run=title)
+    for name in strays:
+        if not name.rpartition("/")[2].startswith(DRAFT_MARK):
+            found.add("warning", "orphan", _place(store, name), "no manifest lists it", run=title)
+        elif not working:
+            found.add("warning", "left over", _place(store, name), "a writer was killed here", run=title)
 
 
-def _check_artifact(store: LocalArtifactStore, ref: ArtifactRef, title: str, found: Verification) -> None:
-    path = store.files / ref.file
+def _place(store: ArtifactStore, name: str) -> Path | str:
+    """Return where a file of a run is stored, by its path below the run's folder."""
+    address = store.uri.removesuffix("/artifacts")
+    return store.folder / name if address.startswith("file:") else f"{address}/{name}"
+
+
+def _check_artifact(store: ArtifactStore, ref: ArtifactRef, title: str, found: Verification) -> None:
+    where = _place(store, f"artifacts/{ref.file}")
     found.artifacts += 1
     try:
-        store.verify(ref)
+        path = store.verify(ref)
     except RollwrightError as error:
         if error.is_away:
             raise
-        found.add("error", "corrupt" if path.exists() else "missing", path, error.message, run=title)
+        gone = isinstance(error, CorruptArtifactError) and error.gone
+        found.add("error", "missing" if gone else "corrupt", where, error.message, run=title)
         return
     found.size += ref.length
     try:
         _decode(path, ref, store.folder.name)
     except (CorruptArtifactError, ValueError, OSError) as error:
-        found.add("error", "undecodable", path, f"{type(error).__name__}: {error}".splitlines()[0], run=title)
+        found.add("error", "undecodable", where, f"{type(error).__name__}: {error}".splitlines()[0], run=title)
     except RollwrightError as error:
-        found.add("warning", "not opened", path, error.message, run=title)
+        found.add("warning", "not opened", where, error.message, run=title)
 
 
 def _decode(path: Path, ref: ArtifactRef, run_id: str) -> None:
@@ -222,8 +229,8 @@ def _check_unknown_runs(settings: Settings, found: Verification) -> None:
     """Tell folders of runs that the tracking store does not know, not even as deleted."""
     location = TrackingLocation.from_settings(settings)
     path = sqlite_path(location.uri)
-    if path is None or not location.artifacts.is_dir():
-        return
+    if path is None or location.address is not None or not location.artifacts.is_dir():
+        return  # copies are nobody's loss
     experiments = [path for path in sorted(location.artifacts.iterdir()) if path.is_dir()]
     known: set[str] = set()
     if path.exists():
@@ -246,7 +253,3 @@ def _walk_files(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders.sort()
         yield from (Path(parent) / name for name in sorted(files))
-
-
-def _has_file(folder: Path) -> bool:
-    return next(_walk_files(folder), None) is not None

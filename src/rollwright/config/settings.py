@@ -19,9 +19,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rollwright.config.holdout_setting import read_holdout
 from rollwright.config.moment_setting import read_moment
 from rollwright.core.bounded_read import SMALL, read_text
+from rollwright.core.canonical import sha256_hex
 from rollwright.core.file_uris import read_path
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
+from rollwright.core.store_addresses import check_store_address, is_store_address
 from rollwright.core.text import escape_text, is_utf8
 from rollwright.errors import ConfigError, UnknownSettingError
 
@@ -59,7 +61,18 @@ def _to_path(value: str) -> str:
     return str(path) if value.lower().startswith("file:") else value
 
 
+def _to_place(value: str) -> str:
+    """Return the path or the address of a store that a setting names."""
+    if not is_store_address(value):
+        return _to_path(value)
+    try:
+        return check_store_address(value)
+    except ConfigError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from error
+
+
 _PathText = Annotated[str, AfterValidator(_to_path)]
+_PlaceText = Annotated[str, AfterValidator(_to_place)]
 
 
 def _read_day(value: object) -> str | None:
@@ -120,10 +133,11 @@ class PoolSettings(_Section):
 
 
 class TrackingSettings(_Section):
-    """Experiments and recorders: an MLflow tracking URI and the folder of their artifacts."""
+    """Experiments and recorders: an MLflow tracking URI and the folder or the address of their artifacts."""
 
     uri: str = "sqlite:///.rollwright/mlflow.db"
-    artifacts: _PathText = ".rollwright/artifacts"
+    artifacts: _PlaceText = ".rollwright/artifacts"
+    artifacts_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     default_experiment: str = "Experiment"
 
 
@@ -211,6 +225,20 @@ class Settings(_Section):
         """Return `url` with the path of a ``sqlite:///relative`` URL made absolute."""
         path = sqlite_path(url)
         return url if path is None else sqlite_url(self.resolve(path))
+
+    @property
+    def artifact_address(self) -> str | None:
+        """The address of the artifacts, as ``s3://bucket/folder``; None when they lie in a folder."""
+        named = self.tracking.artifacts
+        return named if is_store_address(named) else None
+
+    @property
+    def artifact_folder(self) -> Path:
+        """The folder of the artifacts, or of the copies of those that have an address."""
+        address = self.artifact_address
+        if address is None:
+            return self.resolve(self.tracking.artifacts)
+        return self.state_dir.resolve() / "copies" / sha256_hex(address.encode())[:16]
 
     @property
     def state_dir(self) -> Path:

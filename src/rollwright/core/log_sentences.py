@@ -118,6 +118,9 @@ MEANINGS: Final = {
     ),
     "rolling.train_overlaps_test": "the train segment reaches into the test segment",
     "experiment.absent": "recorders were listed of an experiment that is not there",
+    "artifacts.left_over": (
+        "files that were replaced in a store of artifacts could not be removed there; nobody reads them"
+    ),
     "files.kept_here": (
         "a tracking server names a place for files that is neither its own nor an object store; they stay here"
     ),

@@ -27,6 +27,7 @@ from typing import BinaryIO, Final, Protocol
 
 from rollwright.core.atomic import (
     DRAFT_MARK,
+    FileDigest,
     make_folder,
     remove_drafts,
     sync_folder,
@@ -53,8 +54,10 @@ __all__ = [
     "ArtifactWrite",
     "LocalArtifactStore",
     "check_artifact_name",
+    "find_ref",
     "has_entries",
     "mark_root",
+    "parse_manifest",
 ]
 
 MANIFEST: Final = "artifacts.json"
@@ -165,6 +168,47 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    def verify(self, ref: ArtifactRef) -> Path:
+        """Read a listed artifact where it is stored, and return a local file with its bytes.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When it is gone, or its length or SHA-256 is another.
+        """
+        ...
+
+    def verify_all(self, names: Sequence[str]) -> bool:
+        """Verify artifacts, and tell whether a seal covers the manifest that lists them.
+
+        Raises
+        ------
+        ArtifactNotFoundError, CorruptArtifactError
+        """
+        ...
+
+    def defer(self) -> None:
+        """Let `sync` alone make durable what is written from now on, where the run has only begun."""
+        ...
+
+    def sync(self) -> None:
+        """Make durable what was written since `defer`."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder on this machine."""
+        ...
+
+    def unlisted(self) -> Sequence[str]:
+        """Return the paths, below the run's folder where it is stored, of files that no manifest lists, and drafts."""
+        ...
+
+    @property
+    def uri(self) -> str:
+        """Where the run's files are stored, as an address."""
+        ...
+
 
 class LocalArtifactStore:
     """The artifacts of one run in a folder of this machine.
@@ -176,16 +220,35 @@ class LocalArtifactStore:
     root : Path, optional
         The folder of all runs, which `mark_root` made. Where nothing at all is in it, its disk is away: then no
         artifact is called missing.
+    copies : bool
+        Whether the files are copies of what is stored elsewhere: then nothing is flushed, and each file has a part
+        of its SHA-256 in its name, so that two machines never write different bytes under one name.
     """
 
-    def __init__(self, folder: Path, *, root: Path | None = None) -> None:
-        self.folder = folder
-        self.files = folder / "artifacts"
+    def __init__(self, folder: Path, *, root: Path | None = None, copies: bool = False) -> None:
+        self._folder = folder
+        self._files = folder / "artifacts"
         self._root = root
-        self._durable = True
+        self._copies = copies
+        self._durable = not copies
         self._dirty = False
         self._parsed: tuple[str | None, dict[str, ArtifactRef], bool] = (None, {}, False)
         """The last text of the manifest, if one was read, and what it lists."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self._folder
+
+    @property
+    def files(self) -> Path:
+        """The folder of the run's files."""
+        return self._files
+
+    @property
+    def uri(self) -> str:
+        """The folder of the run's files, as a ``file:`` URI."""
+        return self.files.as_uri()
 
     def defer(self) -> None:
         """Flush what is written from now on by `sync` alone, if nothing is listed yet: the run has only begun.
@@ -193,7 +256,7 @@ class LocalArtifactStore:
         What is read is what was written nevertheless, and a killed process loses nothing. After a power failure before
         `sync`, files may be gone or damaged, which is found when they are read.
         """
-        self._durable = (self.folder / MANIFEST).exists()
+        self._durable = not self._copies and (self.folder / MANIFEST).exists()
 
     def sync(self) -> None:
         """Make durable what was written since `defer`, and flush each write again from now on.
@@ -203,8 +266,8 @@ class LocalArtifactStore:
         ArtifactStorageError
             When the disk refuses.
         """
-        self._durable = True
-        if self._dirty:
+        self._durable = not self._copies
+        if self._dirty and self._durable:
             with _translate_errors("store", "the artifacts of the run", self.folder):
                 sync_tree(self.folder, above=self._root or self.folder.parent)
             self._dirty = False
@@ -248,6 +311,43 @@ class LocalArtifactStore:
             self._discard(before - {ref.file for ref in listed.values()})
         return refs
 
+    def adopt_manifest(self, text: str | None) -> None:
+        """Make `text`, which is stored elsewhere, this folder's manifest; None: nothing is listed."""
+        with _translate_errors("store", MANIFEST, self.folder):
+            if text is None:
+                (self.folder / MANIFEST).unlink(missing_ok=True)
+            elif text != self.manifest_text():
+                write_text(self.folder / MANIFEST, text, durable=self._durable)
+
+    def manifest_text(self) -> str | None:
+        """Return the manifest; None when there is none."""
+        try:
+            return read_text(self.folder / MANIFEST, limit=MEDIUM)
+        except FileNotFoundError:
+            return None
+
+    def place(self, ref: ArtifactRef, fill: Callable[[Path], object]) -> Path:
+        """Let `fill` make the file of an entry, and return it once its bytes are those that the entry states.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When its length or SHA-256 is another; no such file is left.
+        """
+        with _translate_errors("store", ref.name, self.folder):
+            path = self._inside(ref.file, make=True)
+
+            def choose(digest: FileDigest) -> Path:
+                if (digest.sha256, digest.length) != (ref.sha256, ref.length):
+                    raise CorruptArtifactError(
+                        f"artifact {ref.name!r}: {ref.file} has {digest.length:,} bytes with the SHA-256 "
+                        f"{digest.sha256[:12]}…; {ref.length:,} with {ref.sha256[:12]}… were written",
+                        hint=_RERUN,
+                    )
+                return path
+
+            return write_by_content(path.parent, fill, choose, durable=self._durable)[0]
+
     def open_reader(self, name: str) -> BinaryIO:
         """Return the bytes of an artifact, verified."""
         path, _ = self.local_path(name)
@@ -282,7 +382,7 @@ class LocalArtifactStore:
         with _translate_errors("read", ", ".join(names), self.folder):
             listed, is_sealed = self._read_manifest()
             for name in names:
-                self._verify_file(_find_ref(name, listed))
+                self._verify_file(find_ref(name, listed))
         return is_sealed
 
     def _verify_file(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
@@ -290,7 +390,7 @@ class LocalArtifactStore:
         path = self._inside(ref.file)
         if not _is_plain_file(path):
             self._check_root()
-            raise CorruptArtifactError(f"artifact {name!r}: its file {ref.file} is gone", hint=_RERUN)
+            raise CorruptArtifactError(f"artifact {name!r}: its file {ref.file} is gone", hint=_RERUN, gone=True)
         with open_regular(path) as handle:
             length = os.fstat(handle.fileno()).st_size
             if length != ref.length:
@@ -317,15 +417,27 @@ class LocalArtifactStore:
             self._replace_manifest(left)
             self._discard({ref.file} - {item.file for item in left.values()})
 
+    def unlisted(self) -> Sequence[str]:
+        """Return the paths, below the run's folder, of files that no manifest lists, and of killed writers' drafts."""
+        listed = {(self.files / ref.file).resolve() for ref in self.list()}
+        found = []
+        for parent, folders, names in os.walk(self.folder):
+            folders.sort()
+            for path in (Path(parent) / name for name in sorted(names)):
+                stray = path.is_relative_to(self.files) and path.resolve() not in listed
+                if stray or path.name.startswith(DRAFT_MARK):
+                    found.append(path.relative_to(self.folder).as_posix())
+        return found
+
     def _ref(self, name: str) -> ArtifactRef:
-        return _find_ref(name, self._manifest())
+        return find_ref(name, self._manifest())
 
     def _store(self, item: ArtifactWrite, folder: Path, taken: set[str]) -> ArtifactRef:
         file = _file_name(item)
         path, digest = write_by_content(
             folder,
             item.fill,
-            lambda digest: self._inside(_choose_name(file, digest.sha256, taken)),
+            lambda digest: self._inside(_choose_name(file, digest.sha256, taken, marked=self._copies)),
             durable=self._durable,
         )
         name = path.relative_to(self.files).as_posix()
@@ -355,7 +467,7 @@ class LocalArtifactStore:
         except UnicodeDecodeError as error:
             raise CorruptArtifactError(f"the manifest {path} cannot be read: {error}") from error
         if text != self._parsed[0]:
-            self._parsed = text, *_parse_manifest(text, path)
+            self._parsed = text, *parse_manifest(text, path)
         _, listed, is_sealed = self._parsed
         return dict(listed), is_sealed
 
@@ -421,16 +533,16 @@ def _file_name(item: ArtifactWrite) -> str:
     return f"{item.name.removesuffix('.pkl')}{item.suffix}"
 
 
-def _choose_name(file: str, digest: str, taken: set[str]) -> str:
+def _choose_name(file: str, digest: str, taken: set[str], *, marked: bool) -> str:
     """Return `file`, or a free name beside it: what the manifest lists stays until the manifest is replaced."""
-    if file not in taken:
+    if file not in taken and not marked:
         return file
     folder, _, name = file.rpartition("/")
     stem, dot, suffix = name.partition(".")
     for mark in (digest[:8], digest[:16], digest):
-        marked = f"{folder}{'/' if folder else ''}{stem}-{mark}{dot}{suffix}"
-        if marked not in taken:
-            return marked
+        name_with = f"{folder}{'/' if folder else ''}{stem}-{mark}{dot}{suffix}"
+        if name_with not in taken:
+            return name_with
     return f"{folder}{'/' if folder else ''}{stem}-{secrets.token_hex(8)}{dot}{suffix}"
 
 
@@ -448,7 +560,14 @@ def _translate_errors(what: str, name: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _find_ref(name: str, listed: Mapping[str, ArtifactRef]) -> ArtifactRef:
+def find_ref(name: str, listed: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    """Return the entry of an artifact.
+
+    Raises
+    ------
+    ArtifactNotFoundError
+        With the nearest name.
+    """
     check_artifact_name(name)
     if name not in listed:
         close = nearest(name, listed)
@@ -459,7 +578,14 @@ def _find_ref(name: str, listed: Mapping[str, ArtifactRef]) -> ArtifactRef:
     return listed[name]
 
 
-def _parse_manifest(text: str, path: Path) -> tuple[dict[str, ArtifactRef], bool]:
+def parse_manifest(text: str, path: object) -> tuple[dict[str, ArtifactRef], bool]:
+    """Return what a manifest lists, by name, and whether a seal covers it.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When it is none, or was changed; `path` says in the message which it is.
+    """
     try:
         document = json.loads(text)
         rows = [ArtifactRef(**row) for row in document["artifacts"]]

@@ -1,7 +1,8 @@
 """Results of tasks that are too large for a pool: a file each, and a reference to it.
 
 A file is named by its SHA-256, so that equal results are stored once. It lies below ``results`` in the folder of the
-artifacts; machines that share a pool share that folder too.
+artifacts; machines that share a pool share that folder too. Where `tracking.artifacts` is an address, the file is
+stored there, and what lies in the folder is a copy.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any, Final
 
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import current_settings
-from rollwright.core.atomic import FileDigest, make_folder, measure_file, sync_folder, write_by_content
+from rollwright.core.atomic import (
+    FileDigest,
+    make_folder,
+    measure_file,
+    sync_folder,
+    write_atomically,
+    write_by_content,
+)
 from rollwright.core.canonical import JSON
 from rollwright.errors import (
     ArtifactNotFoundError,
@@ -23,6 +31,7 @@ from rollwright.errors import (
     CorruptArtifactError,
     UnsupportedArtifactError,
 )
+from rollwright.tracking.remote_files import RemoteFiles, open_remote
 
 __all__ = ["LargeResult", "LargeResultReference", "store_large_result"]
 
@@ -71,6 +80,9 @@ def store_large_result(obj: object) -> LargeResult:
         make_folder(folder)
         path, digest = write_by_content(folder, partial(codec.write_as, NAME, obj), partial(_make_path, codec.suffix))
         sync_folder(path.parent)
+        remote = _remote()
+        if remote is not None:
+            remote.put(path, _key(digest.sha256, codec.suffix))
     except OSError as error:
         raise ArtifactStorageError(
             f"cannot store a result in {folder}: {error.strerror or error}",
@@ -103,8 +115,28 @@ class LargeResultReference:
             raise CorruptArtifactError("a result refers to an envelope, in which no result is stored")
         codec = codecs.for_kind(kind)
         path = _path(digest, codec.suffix)
+        remote = _remote()
+        if remote is not None and isinstance(length, int) and not path.exists():
+            _fetch(remote, path, _key(digest, codec.suffix), length)
         _verify(path, digest, length)
         return codec.read_as(NAME, path)
+
+
+def _fetch(remote: RemoteFiles, path: Path, key: str, length: int) -> None:
+    """Bring a result here, if the address has it; what it holds is verified afterwards."""
+    found = True
+
+    def fill(draft: Path) -> None:
+        nonlocal found
+        found = remote.get(key, draft, length=length)
+        if not found:
+            raise FileNotFoundError(key)
+
+    try:
+        write_atomically(path, fill, durable=False)
+    except FileNotFoundError:
+        if found:
+            raise
 
 
 def _verify(path: Path, digest: str, length: JSON) -> None:
@@ -122,8 +154,17 @@ def _verify(path: Path, digest: str, length: JSON) -> None:
 
 
 def _folder() -> Path:
+    return current_settings().artifact_folder / FOLDER
+
+
+def _remote() -> RemoteFiles | None:
     settings = current_settings()
-    return settings.resolve(settings.tracking.artifacts) / FOLDER
+    address = settings.artifact_address
+    return None if address is None else open_remote(address, patience=settings.tracking.artifacts_patience)
+
+
+def _key(digest: str, suffix: str) -> str:
+    return f"{FOLDER}/{digest[:2]}/{digest}{suffix}"
 
 
 def _make_path(suffix: str, digest: FileDigest) -> Path:

@@ -15,7 +15,9 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import RecordError, TrackingUnavailableError
-from rollwright.tracking.artifacts import LocalArtifactStore, has_entries, mark_root
+from rollwright.tracking.artifacts import ArtifactStore, LocalArtifactStore, has_entries, mark_root
+from rollwright.tracking.remote_artifacts import RemoteArtifactStore
+from rollwright.tracking.remote_files import RemoteFiles, open_remote
 from rollwright.tracking.store import RunRecord, TrackingStore
 from rollwright.tracking.stores.opening import begin_tracking, open_tracking
 
@@ -34,31 +36,55 @@ class TrackingLocation:
     uri : str
         Absolute tracking URI.
     artifacts : Path
-        Absolute folder; a run's files lie in ``<experiment id>/<run id>/artifacts`` below it.
+        Absolute folder; a run's files lie in ``<experiment id>/<run id>/artifacts`` below it, or copies of them where
+        they have an address.
     root : Path
         The project folder, which stored forms are relative to, so that a moved project still finds everything.
+    address : str or None
+        Where the artifacts are stored, as ``s3://bucket/folder``; None: in the folder.
+    patience : float
+        Seconds for which an address is asked again while it does not answer.
     """
 
     uri: str
     artifacts: Path
     root: Path
+    address: str | None = None
+    patience: float = 60.0
 
     @classmethod
     def from_settings(cls, settings: Settings, *, uri: str | None = None) -> TrackingLocation:
         """Return the location that `settings` name, with `uri` instead of theirs when it is given."""
+        address = settings.artifact_address
         return cls(
             uri=settings.resolve_url(uri or settings.tracking.uri),
-            artifacts=settings.resolve(settings.tracking.artifacts),
+            artifacts=settings.artifact_folder,
             root=settings.root,
+            address=address,
+            patience=settings.tracking.artifacts_patience,
         )
 
     @property
     def store(self) -> TrackingStore:
         """The one tracking store that this process has for the URI."""
-        return open_tracking(self.uri, artifacts=self.artifacts, outbox=self.root / STATE_DIR / "outbox")
+        outbox = self.root / STATE_DIR / "outbox"
+        return open_tracking(self.uri, artifacts=self.artifacts, address=self.address, outbox=outbox)
 
-    def files_of(self, experiment_id: str, run_id: str) -> LocalArtifactStore:
+    @property
+    def remote(self) -> RemoteFiles | None:
+        """The files at the address; None when there is none."""
+        return None if self.address is None else open_remote(self.address, patience=self.patience)
+
+    def files_of(self, experiment_id: str, run_id: str) -> ArtifactStore:
         """Return the artifacts of a run."""
+        remote = self.remote
+        if remote is not None:
+            return RemoteArtifactStore(
+                remote,
+                f"{experiment_id}/{run_id}",
+                self.artifacts / experiment_id / run_id,
+                marked=self.store.traits.durable,
+            )
         root = self.artifacts if self.store.traits.durable else None  # what is in memory has no disk that may be away
         return LocalArtifactStore(self.artifacts / experiment_id / run_id, root=root)
 
@@ -74,7 +100,10 @@ class TrackingLocation:
 
     def mark_artifacts(self) -> None:
         """Make the folder of the artifacts, with a file in it, so that it is known later when its disk is away."""
-        if self.store.traits.durable:
+        remote = self.remote
+        if self.store.traits.durable and remote is not None:
+            remote.mark()
+        elif self.store.traits.durable:
             mark_root(self.artifacts)
 
     def check_present(self) -> None:
@@ -95,7 +124,7 @@ class TrackingLocation:
 
     def begin(self) -> None:
         """Start to make an embedded store that is not there yet, beside other work; its first use waits for it."""
-        begin_tracking(self.uri, artifacts=self.artifacts)
+        begin_tracking(self.uri, artifacts=self.address or self.artifacts)
 
     def portable_uri(self) -> str:
         """Return the URI as it may be stored: relative to the project folder, and without a password."""

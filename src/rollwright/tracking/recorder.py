@@ -22,7 +22,7 @@ from rollwright.errors import (
     UnsupportedArtifactError,
     UntrustedArtifactError,
 )
-from rollwright.tracking.artifacts import RAW, ArtifactWrite, LocalArtifactStore
+from rollwright.tracking.artifacts import RAW, ArtifactStore, ArtifactWrite, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation, find_location, make_reference
 from rollwright.tracking.log_buffer import LogBuffer, resolve_pointers
 from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord, check_id, window_of
@@ -59,7 +59,7 @@ class Recorder:
         self._location = location
         self._run = run
         self._clock = clock or SystemClock()
-        self._local: LocalArtifactStore = location.files_of(run.experiment_id, run.id)
+        self._local: ArtifactStore = location.files_of(run.experiment_id, run.id)
         self._fetched = False
         self._protected: frozenset[str] = frozenset()
         self._buffer = LogBuffer(traits=location.store.traits, known=dict(run.params))
@@ -145,11 +145,11 @@ class Recorder:
 
     @property
     def artifact_uri(self) -> str:
-        """The folder of its files, as a ``file:`` URI."""
-        return self._local.files.as_uri()
+        """The folder of its files, as a ``file:`` URI, or its address where `tracking.artifacts` is one."""
+        return self._local.uri
 
     def get_artifact_uri(self) -> str:
-        """Return the folder of its files, as a ``file:`` URI; the same as `artifact_uri`."""
+        """Return `artifact_uri`."""
         return self.artifact_uri
 
     def get_local_dir(self) -> str:
@@ -407,7 +407,7 @@ class Recorder:
             )
 
     @property
-    def _files(self) -> LocalArtifactStore:
+    def _files(self) -> ArtifactStore:
         """The run's files, downloaded first when another project recorded them and a server stores them."""
         if not self._fetched:
             if not self._location.fetch(self._run):  # it has no files here, so none of them can be away

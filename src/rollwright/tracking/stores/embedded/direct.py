@@ -66,13 +66,13 @@ class DirectStore:
     Parameters
     ----------
     path : Path
-    artifacts : Path
-        Folder that the files of new experiments lie in, as MLflow is told.
+    artifacts : Path or str
+        Folder, or address, that the files of new experiments lie in, as MLflow is told.
     clock : Clock, optional
         Stamps what is created and deleted.
     """
 
-    def __init__(self, path: Path, *, artifacts: Path, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, *, artifacts: Path | str, clock: Clock | None = None) -> None:
         self._file = EmbeddedFile(path)
         self._root = location_of(artifacts)
         self._clock = clock or SystemClock()

@@ -48,7 +48,7 @@ class EmbeddedStore:
         For another URI.
     """
 
-    def __init__(self, uri: str, *, artifacts: Path) -> None:
+    def __init__(self, uri: str, *, artifacts: Path | str) -> None:
         path = sqlite_path(uri)
         if path is None:
             raise RecordError(

@@ -19,7 +19,7 @@ from typing import Final
 from rollwright.core.locks import file_lock
 from rollwright.core.sqlite_urls import sqlite_url
 from rollwright.errors import RecordError, TrackingUnavailableError
-from rollwright.tracking.stores.mlflow.database import ensure_database, explain_failure, lock_path
+from rollwright.tracking.stores.mlflow.database import ensure_database, explain_failure, location_of, lock_path
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 from rollwright.tracking.stores.mlflow.tables import find_installed_revision, list_revisions, make_known_tables
 
@@ -34,7 +34,7 @@ _begun: Final[dict[tuple[int, Path], subprocess.Popen[str]]] = {}
 _mutex: Final = threading.Lock()
 
 
-def begin_database(path: Path, *, artifacts: Path) -> None:
+def begin_database(path: Path, *, artifacts: Path | str) -> None:
     """Start to make the database `path` unless something has that name; `make_database` waits for it.
 
     Nothing is started where its tables are known, nor where this process has imported MLflow already: it makes the
@@ -48,7 +48,7 @@ def begin_database(path: Path, *, artifacts: Path) -> None:
             _begun[key] = _start(path, artifacts)
 
 
-def make_database(path: Path, *, artifacts: Path) -> None:
+def make_database(path: Path, *, artifacts: Path | str) -> None:
     """Return when the database `path` is there, with MLflow's default experiment in it.
 
     Raises
@@ -76,11 +76,11 @@ def make_database(path: Path, *, artifacts: Path) -> None:
 
 
 def main() -> None:
-    """Make the database that the first argument names, with the second as folder of files, and print what came of it.
+    """Make the database that the first argument names, with the second as place of files, and print what came of it.
 
     What is printed is one line of JSON: ``ok``, and the message and the hint of an error.
     """
-    path, artifacts = (Path(argument) for argument in sys.argv[1:3])
+    path, artifacts = Path(sys.argv[1]), sys.argv[2]
     told: dict[str, object] = {"ok": True}
     try:
         _make(path, artifacts)
@@ -95,7 +95,7 @@ def _find_known() -> str | None:
     return revision if revision in list_revisions() else None
 
 
-def _make_known(path: Path, artifacts: Path, revision: str) -> None:
+def _make_known(path: Path, artifacts: Path | str, revision: str) -> None:
     try:
         with file_lock(lock_path(path)):
             fill = partial(make_known_tables, revision=revision, artifacts=artifacts)
@@ -108,14 +108,14 @@ def _make_known(path: Path, artifacts: Path, revision: str) -> None:
         raise TrackingUnavailableError(f"the tracking store {path} cannot be made: {error}") from error
 
 
-def _make(path: Path, artifacts: Path) -> None:
+def _make(path: Path, artifacts: Path | str) -> None:
     store = MlflowStore(sqlite_url(path), artifacts=artifacts)
     store.experiments(name="Default")
     store.close()
 
 
-def _start(path: Path, artifacts: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-I", "-c", _START, "\n".join(sys.path), str(path), str(artifacts)]
+def _start(path: Path, artifacts: Path | str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-I", "-c", _START, "\n".join(sys.path), str(path), location_of(artifacts)]
     return subprocess.Popen(  # noqa: S603 - this very Python
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -151,8 +151,13 @@ def lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def location_of(folder: Path) -> str:
-    """Return a folder of this machine as MLflow must be given it: it decodes ``%41`` in a path, too."""
+def location_of(folder: Path | str) -> str:
+    """Return a folder of this machine as MLflow must be given it: it decodes ``%41`` in a path, too.
+
+    A text is an address, or was returned by this function, and stays as it is.
+    """
+    if isinstance(folder, str):
+        return folder
     return folder.as_uri() if "%" in str(folder) else str(folder)
 
 

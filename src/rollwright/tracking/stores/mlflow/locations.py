@@ -70,16 +70,17 @@ def relocate(store: MlflowStore) -> list[MisplacedPath]:
         return found
 
 
-def _find_misplaced(connection: Any, artifacts: Path) -> Iterator[MisplacedPath]:
+def _find_misplaced(connection: Any, artifacts: Path | str) -> Iterator[MisplacedPath]:
     for kind, (table, key, column, experiment) in _TABLES.items():
         rows = connection.execute(_text(f"SELECT {key}, {column}, {experiment} FROM {table}"))  # noqa: S608 - see above
         for identity, location, experiment_id in rows:
             tail = f"/{experiment_id}" if kind == "experiment" else f"/{experiment_id}/{identity}/artifacts"
-            after = location_of(Path(f"{artifacts}{tail}"))
+            place = f"{artifacts}{tail}"
+            after = location_of(place if isinstance(artifacts, str) else Path(place))
             before = _path_of(location)
-            if before is None or not before.endswith(tail) or before == f"{artifacts}{tail}":
+            if before is None or not before.endswith(tail) or before == place:
                 continue
-            here = Path(f"{artifacts}{tail.removesuffix('/artifacts')}")
+            here = Path(place.removesuffix("/artifacts"))
             if here.is_dir() or not Path(before.removesuffix(tail)).exists():
                 yield MisplacedPath(kind=kind, id=str(identity), before=location, after=after)
 

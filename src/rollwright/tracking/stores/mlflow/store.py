@@ -94,12 +94,12 @@ class MlflowStore:
     ----------
     uri : str
         ``sqlite:////absolute/path.db``, another database URL MLflow knows, or the URL of a tracking server.
-    artifacts : Path
-        Folder that MLflow is told the files of experiments lie in, so that its own page finds them. A server decides
-        that for itself.
+    artifacts : Path or str
+        Folder, or address, that MLflow is told the files of experiments lie in, so that its own page finds them. A
+        server decides that for itself.
     """
 
-    def __init__(self, uri: str, *, artifacts: Path) -> None:
+    def __init__(self, uri: str, *, artifacts: Path | str) -> None:
         if not uri.startswith(_SCHEMES):
             raise RecordError(
                 f"MLflow cannot keep runs at {mask_secrets(uri)!r}",

@@ -70,11 +70,11 @@ def make_known_tables(path: Path, *, revision: str, artifacts: Path | str) -> No
     revision : str
         One of `list_revisions`.
     artifacts : Path or str
-        Folder in which MLflow is told that the files of experiments lie.
+        Folder, or address, in which MLflow is told that the files of experiments lie.
     """
     statements = [one["sql"] for one in _read()["objects"] if revision in one.get("revisions", [revision])]
     now = int(SystemClock().now().timestamp() * 1000)
-    folder = artifacts if isinstance(artifacts, str) else location_of(artifacts)
+    folder = location_of(artifacts)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         with transaction(connection):
