@@ -62,13 +62,20 @@ MEANING: Final = {
     "compare.installer": "who makes them: `uv`, `pip`, or `auto` for uv where it is installed, else pip",
     "compare.exclude_newer": "a day: what was uploaded to the package index later is not chosen (uv only)",
     "serve.token_file": "file with the token that clients of `rollwright online serve` show",
-    "cluster.launcher": "what starts workers: `local` (this machine) or `slurm`",
+    "cluster.launcher": "what starts workers: `local` (this machine), `slurm`, `kubernetes` or `ray`",
     "cluster.one_machine": "whether all nodes of the cluster are this machine, so that its SQLite files are shared",
     "cluster.cores": "cores of each worker that a cluster starts",
     "cluster.memory": "GB of each such worker; the cluster's default if not set",
     "cluster.gpus": "GPUs of each such worker",
     "cluster.time_limit": "seconds such a worker may run before it gives its tasks back and asks for another turn",
     "cluster.sbatch_options": 'more options of sbatch, as `["--partition=low", "--account=alpha"]`',
+    "cluster.image": "the image of workers on Kubernetes, as `registry.example.com/rollwright:0.1`",
+    "cluster.image_folder": "where the project is in a pod",
+    "cluster.namespace": "the namespace of Kubernetes; that of kubectl's current context if not set",
+    "cluster.volume": "the PersistentVolumeClaim that holds the project; the image holds it if not set",
+    "cluster.secret": "the Secret of Kubernetes whose keys are variables of the workers, as `ROLLWRIGHT_POOL__URL`",
+    "cluster.ray_address": "the address of Ray's head; `auto` for the cluster that this machine is part of",
+    "cluster.ray_resources": 'resources of Ray that each worker asks for, as `["highmem=1"]`',
 }
 
 

@@ -19,7 +19,7 @@ from small_campaign import make_project, roll_here
 class IdleLauncher:
     """An engine whose workers end at once without doing anything."""
 
-    traits = LauncherTraits(multi_host=False, warns_before_end=True, has_time_limit=False, restarts=False)
+    traits = LauncherTraits(multi_host=False, warns_before_end=True, has_time_limit=False, restarts=False, elastic=True)
 
     def __init__(self, *, lost: bool = False) -> None:
         self.submitted: list[int] = []

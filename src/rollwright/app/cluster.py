@@ -12,6 +12,8 @@ from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError
+from rollwright.launch.kubernetes import KubernetesLauncher
+from rollwright.launch.kubernetes_objects import PodPlan
 from rollwright.launch.launcher import LaunchedWorker, Launcher, Resources, WorkerCommand
 from rollwright.launch.local import LocalLauncher
 from rollwright.launch.slurm import SlurmLauncher
@@ -22,6 +24,7 @@ __all__ = [
     "list_launched",
     "make_command",
     "make_resources",
+    "open_kubernetes",
     "open_launcher",
     "start_workers",
     "stop_workers",
@@ -43,9 +46,32 @@ def open_launcher(settings: Settings, kind: str | None = None) -> Launcher:
     if chosen == "local":
         return LocalLauncher(settings.state_dir / "launched")
     if chosen == "slurm":
-        project = sha256_hex(str(settings.root.resolve()).encode())[:_DIGITS]
-        return SlurmLauncher(options=settings.cluster.sbatch_options, project=project)
-    raise ConfigError(f"nothing called `{chosen}` starts workers", hint="use local or slurm")
+        return SlurmLauncher(options=settings.cluster.sbatch_options, project=_digest_project(settings))
+    if chosen == "kubernetes":
+        return open_kubernetes(settings)
+    raise ConfigError(f"nothing called `{chosen}` starts workers", hint="use local, slurm or kubernetes")
+
+
+def open_kubernetes(settings: Settings) -> KubernetesLauncher:
+    """Return the launcher of Kubernetes, as the settings say.
+
+    Raises
+    ------
+    ConfigError
+        When they name no image.
+    """
+    given = settings.cluster
+    if given.image is None:
+        raise ConfigError(
+            "nothing says which image the workers run in",
+            hint="build one with the project's Containerfile, push it, and name it: cluster.image",
+        )
+    plan = PodPlan(image=given.image, folder=given.image_folder, volume=given.volume, secret=given.secret)
+    return KubernetesLauncher(plan, project=_digest_project(settings), namespace=given.namespace)
+
+
+def _digest_project(settings: Settings) -> str:
+    return sha256_hex(str(settings.root.resolve()).encode())[:_DIGITS]
 
 
 def make_resources(settings: Settings) -> Resources:
@@ -54,14 +80,18 @@ def make_resources(settings: Settings) -> Resources:
     return Resources(cores=given.cores, memory=given.memory, gpus=given.gpus, seconds=given.time_limit)
 
 
-def make_command(settings: Settings, name: str, *, jobs: int, until_empty: bool = True) -> WorkerCommand:
-    """Return the worker of a campaign, which trains `jobs` windows at the same time."""
+def make_command(
+    settings: Settings, name: str, launcher: Launcher, *, jobs: int, until_empty: bool = True
+) -> WorkerCommand:
+    """Return the worker of a campaign that a launcher starts, which trains `jobs` windows at the same time."""
+    program = ("rollwright",) if launcher.traits.own_files else (sys.executable, "-m", "rollwright")
     waits = "--until-empty" if until_empty else "--keep-waiting"
     return WorkerCommand(
         name=name,
-        words=(sys.executable, "-m", "rollwright", "worker", "run", name, "--jobs", str(jobs), waits),
+        words=(*program, "worker", "run", name, "--jobs", str(jobs), waits),
         folder=settings.root,
         logs=settings.state_dir / "logs" / name,
+        ends=until_empty,
     )
 
 
@@ -120,7 +150,7 @@ def start_workers(
     settings, campaign = _find(name, project)
     launcher = open_launcher(settings, on)
     check_shared_stores(settings, launcher)
-    command = make_command(settings, campaign, jobs=jobs, until_empty=until_empty)
+    command = make_command(settings, campaign, launcher, jobs=jobs, until_empty=until_empty)
     return campaign, launcher.submit(count, command, make_resources(settings))
 
 
@@ -136,7 +166,7 @@ def describe_workers(
     """Return what `start_workers` would give to the engine; nothing is started."""
     settings, campaign = _find(name, project)
     launcher = open_launcher(settings, on)
-    command = make_command(settings, campaign, jobs=jobs, until_empty=until_empty)
+    command = make_command(settings, campaign, launcher, jobs=jobs, until_empty=until_empty)
     return launcher.describe(count, command, make_resources(settings))
 
 

@@ -71,7 +71,7 @@ class WorkersElsewhere:
     ) -> None:
         self._launcher = launcher if launcher is not None else open_launcher(settings, on)
         check_shared_stores(settings, self._launcher)
-        self._command = make_command(settings, name, jobs=1)
+        self._command = make_command(settings, name, self._launcher, jobs=1)
         self._resources = make_resources(settings)
         self._jobs = jobs
         self._look = look

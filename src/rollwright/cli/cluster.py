@@ -13,13 +13,14 @@ from rollwright.core.text import count_noun
 __all__ = ["On", "cluster_app"]
 
 On = Annotated[
-    Literal["local", "slurm"] | None,
+    Literal["local", "slurm", "kubernetes", "ray"] | None,
     typer.Option("--on", help="What starts workers; the setting cluster.launcher if not given.", show_default=False),
 ]
 Campaign = Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")]
 
 cluster_app = typer.Typer(
-    help="Start workers of a campaign by Slurm, or on this machine; look at them, and end them.", no_args_is_help=True
+    help="Start workers of a campaign by Slurm, Kubernetes or Ray, or on this machine; look at them, and end them.",
+    no_args_is_help=True,
 )
 
 

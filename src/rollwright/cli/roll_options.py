@@ -48,7 +48,7 @@ Only = Annotated[
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Go on in the background when the terminal is closed.")]
 On = Annotated[
-    Literal["local", "slurm"] | None,
+    Literal["local", "slurm", "kubernetes", "ray"] | None,
     typer.Option(
         "--on", help="Let workers that this starts train the windows, in place of this process.", show_default=False
     ),
@@ -93,7 +93,7 @@ class RollOptions:
     only: tuple[str, ...] = ()
     detach: bool = False
     in_background: bool = False
-    on: Literal["local", "slurm"] | None = None
+    on: Literal["local", "slurm", "kubernetes", "ray"] | None = None
 
     @property
     def terms(self) -> TrainingTerms:

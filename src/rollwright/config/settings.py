@@ -183,13 +183,20 @@ class ServeSettings(_Section):
 class ClusterSettings(_Section):
     """Where workers are started by ``--on`` and by ``rollwright cluster up``, and what each is given."""
 
-    launcher: Literal["local", "slurm"] = "local"
+    launcher: Literal["local", "slurm", "kubernetes", "ray"] = "local"
     one_machine: bool = False
     cores: Annotated[int, Field(ge=1)] = 1
     memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     gpus: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     sbatch_options: tuple[str, ...] = ()
+    image: str | None = None
+    image_folder: str = "/project"
+    namespace: str | None = None
+    volume: str | None = None
+    secret: str | None = None
+    ray_address: str = "auto"
+    ray_resources: tuple[str, ...] = ()
 
 
 class Settings(_Section):

@@ -1,1 +1,1 @@
-"""Starting workers elsewhere, by the engines that people have: this machine, Slurm."""
+"""Starting workers elsewhere, by the engines that people have: this machine, Slurm, Kubernetes, Ray."""

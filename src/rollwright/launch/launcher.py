@@ -31,12 +31,20 @@ class LauncherTraits:
         Whether `Resources.seconds` is kept.
     restarts : bool
         Whether the engine starts a worker again that it ended.
+    elastic : bool
+        Whether one of several workers that were submitted together can be ended alone. Where not, `Launcher.cancel`
+        takes all of a submission or none of it; submit workers one by one to end them so.
+    own_files : bool
+        Whether workers run from an image, with programs and folders of its own: what is started there is
+        ``rollwright`` of its PATH.
     """
 
     multi_host: bool
     warns_before_end: bool
     has_time_limit: bool
     restarts: bool
+    elastic: bool
+    own_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,8 @@ class WorkerCommand:
         The folder that what workers print goes to.
     environ : mapping of str to str
         Variables beside those of this process.
+    ends : bool
+        Whether it ends by itself when nothing is left to do.
     """
 
     name: str
@@ -82,6 +92,7 @@ class WorkerCommand:
     folder: Path
     logs: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    ends: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +110,8 @@ class LaunchedWorker:
         The machine it runs on; "" while it runs on none.
     reason : str
         Why it does not run, in the engine's words; "" where there is nothing to say.
+    owner : str
+        What the name begins with under which it claims tasks; "" where the engine does not tell enough for that.
     """
 
     id: str
@@ -106,6 +119,7 @@ class LaunchedWorker:
     state: WorkerState
     place: str = ""
     reason: str = ""
+    owner: str = ""
 
 
 class Launcher(Protocol):
@@ -134,6 +148,14 @@ class Launcher(Protocol):
         """Tell workers to give their tasks back and end; those that ended are left alone.
 
         An engine that `warns_before_end` does so; what does not end by itself is ended.
+
+        Raises
+        ------
+        ConfigError
+            For a text that is no id of this engine, and where it is not `elastic` for a part of a submission; nothing
+            is ended then.
+        LaunchError
+            When the engine refuses, or does not answer.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shlex
 import signal
 import subprocess
@@ -36,7 +37,9 @@ class LocalLauncher:
         its number.
     """
 
-    traits: Final = LauncherTraits(multi_host=False, warns_before_end=True, has_time_limit=False, restarts=False)
+    traits: Final = LauncherTraits(
+        multi_host=False, warns_before_end=True, has_time_limit=False, restarts=False, elastic=True
+    )
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,7 +59,11 @@ class LocalLauncher:
 
     def list(self, name: str | None = None) -> Sequence[LaunchedWorker]:
         """Look which of them are alive; see `Launcher.list`. What is known of those that ended is removed."""
-        found = [LaunchedWorker(id=str(pid), name=of, state="running", place="here") for pid, of in self._alive()]
+        host = platform.node()
+        found = [
+            LaunchedWorker(id=str(pid), name=of, state="running", place="here", owner=f"{host}:{pid}:")
+            for pid, of in self._alive()
+        ]
         return sorted((one for one in found if name in (None, one.name)), key=lambda one: int(one.id))
 
     def cancel(self, ids: Sequence[str]) -> None:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Sequence
 from typing import Final
 
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.core.masking import mask_secrets
 from rollwright.core.text import escape_text
 from rollwright.errors import ConfigError, LaunchError
 from rollwright.launch.launcher import LaunchedWorker, LauncherTraits, Resources, WorkerCommand, WorkerState
+from rollwright.launch.program import ProgramHints, run_program
 
 __all__ = ["SlurmLauncher"]
 
 _JOB: Final = re.compile(r"[0-9]+(_[0-9]+)?")
 _OPTION: Final = re.compile(r"--[a-z][a-z-]*(=[^\x00-\x1f\x7f]*)?")
 _PREFIX: Final = "rollwright-"
-_PATIENCE: Final = 60.0
-"""Seconds that a command of Slurm may take."""
+_HINTS: Final = ProgramHints(
+    absent="give the command on a machine of the cluster, or start workers here: --on local",
+    silent="see whether Slurm runs: sinfo",
+    refused="see what the cluster offers: sinfo, sacctmgr",
+)
 _NOTICE: Final = 60
 """Seconds before the end of its time at which a worker is told; it needs five."""
 _SHORTEST: Final = 180.0
@@ -94,7 +95,9 @@ class SlurmLauncher:
         When Slurm is not installed here.
     """
 
-    traits: Final = LauncherTraits(multi_host=True, warns_before_end=True, has_time_limit=True, restarts=True)
+    traits: Final = LauncherTraits(
+        multi_host=True, warns_before_end=True, has_time_limit=True, restarts=True, elastic=True
+    )
 
     def __init__(self, *, options: Sequence[str] = (), project: str, clock: Clock | None = None) -> None:
         for option in options:
@@ -181,6 +184,7 @@ class SlurmLauncher:
             name=name.removeprefix(self._job_name("")),
             state=_STATES[state],
             place=place,
+            owner=f"{place}:" if place else "",
             reason="" if reason in ("None", "(null)") else reason,
         )
 
@@ -199,21 +203,4 @@ def _make_script(command: WorkerCommand) -> str:
 
 def _run(words: Sequence[str], *, script: str | None = None) -> str:
     """Run a command of Slurm and return what it prints."""
-    program = shutil.which(words[0])
-    if program is None:
-        raise LaunchError(
-            f"`{words[0]}` is not installed here",
-            hint="give the command on a machine of the cluster, or start workers here: --on local",
-        )
-    try:
-        done = subprocess.run(  # noqa: S603 - an argument each, and no shell
-            [program, *words[1:]], input=script or "", capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LaunchError(f"`{words[0]}` did not answer: {error}", hint="see whether Slurm runs: sinfo") from error
-    if done.returncode != 0:
-        said = escape_text(mask_secrets(done.stderr.strip() or done.stdout.strip()), longest=500)
-        raise LaunchError(
-            f"`{words[0]}` ended with {done.returncode}: {said}", hint="see what the cluster offers: sinfo, sacctmgr"
-        )
-    return done.stdout
+    return run_program(words, text=script or "", hints=_HINTS)
