@@ -8,6 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 ORACLES := .venv-oracles
+RAY := .venv-ray
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 EXTRAS = catboost,compare,lightgbm,mongodb,optimizer,postgres,search,serve,signing,sklearn,torch,xgboost
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
@@ -30,7 +31,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-r
 HEALTHY := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = "$(CURDIR)" && \
 	$(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install dev demo test test-all oracles crash crash-small bench check lint types imports conventions format docs lock clean FORCE
+.PHONY: help install dev demo test test-all oracles ray crash crash-small bench check lint types imports conventions format docs lock clean FORCE
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ test-all: $(VENV)/.dev  ## Run every test
 
 oracles: $(ORACLES)/.made  ## Compare the statistics with independent packages, in an environment of its own
 	$(ORACLES)/bin/python -m pytest -n 0 tests/oracles $(ARGS)
+
+ray: $(RAY)/.made  ## Start workers on a Ray of the tests' own, whose nodes are killed, in an environment of its own
+	$(RAY)/bin/python -m pytest -n 0 tests/launch/test_ray_launcher.py $(ARGS)
 
 crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real processes
 	$(BIN)/python -m pytest -m crash $(ARGS)
@@ -92,7 +96,7 @@ lock: $(VENV)/.made  ## Renew constraints.txt with the newest versions that pypr
 	$(BIN)/python tools/lock.py
 
 clean:  ## Remove .venv, caches and build results; never data or results
-	rm -rf $(VENV) $(ORACLES) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(ORACLES) $(RAY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the .venv and its stamps: a file each, so that a second call has nothing to do -------------------------------
@@ -123,4 +127,12 @@ $(ORACLES)/.made: $(VENV)/.made pyproject.toml tests/oracles/lock.txt
 	$(ORACLES)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade pip
 	$(ORACLES)/bin/python -m pip --disable-pip-version-check install --quiet --constraint tests/oracles/lock.txt \
 		--build-constraint constraints.txt --group oracles --editable .
+	@touch $@
+
+$(RAY)/.made: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "making $(RAY) with the tools of the tests and Ray (once, a minute or two)"
+	$(BIN)/python -m venv --clear $(RAY)
+	$(RAY)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade pip
+	$(RAY)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt \
+		--build-constraint constraints.txt --group dev --editable ".[ray]"
 	@touch $@

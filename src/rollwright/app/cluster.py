@@ -16,6 +16,7 @@ from rollwright.launch.kubernetes import KubernetesLauncher
 from rollwright.launch.kubernetes_objects import PodPlan
 from rollwright.launch.launcher import LaunchedWorker, Launcher, Resources, WorkerCommand
 from rollwright.launch.local import LocalLauncher
+from rollwright.launch.ray import RayLauncher
 from rollwright.launch.slurm import SlurmLauncher
 
 __all__ = [
@@ -49,7 +50,10 @@ def open_launcher(settings: Settings, kind: str | None = None) -> Launcher:
         return SlurmLauncher(options=settings.cluster.sbatch_options, project=_digest_project(settings))
     if chosen == "kubernetes":
         return open_kubernetes(settings)
-    raise ConfigError(f"nothing called `{chosen}` starts workers", hint="use local, slurm or kubernetes")
+    if chosen == "ray":
+        given = settings.cluster
+        return RayLauncher(address=given.ray_address, resources=given.ray_resources, project=_digest_project(settings))
+    raise ConfigError(f"nothing called `{chosen}` starts workers", hint="use local, slurm, kubernetes or ray")
 
 
 def open_kubernetes(settings: Settings) -> KubernetesLauncher:
