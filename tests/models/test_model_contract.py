@@ -128,8 +128,13 @@ SEQUENCES = {
 }
 
 
+def every(*fast: str) -> list:
+    """Return the networks: those of `fast` in each run, the others, which learn by the same code, slow."""
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in SEQUENCES]
+
+
 class TestSequencesAsRows(ModelContract):
-    @pytest.fixture(params=SEQUENCES)
+    @pytest.fixture(params=every("lstm", "tcn"))
     def config(self, request):
         name, small = SEQUENCES[request.param]
         width = 5 if name == "TCN" else 1  # five sessions of one feature, but for convolutions, which see too little
@@ -141,7 +146,7 @@ class TestSequencesAsRows(ModelContract):
 
 
 class TestSequencesAsWindows(ModelContract):
-    @pytest.fixture(params=SEQUENCES)
+    @pytest.fixture(params=every("gru", "alstm", "transformer"))
     def config(self, request):
         name, small = SEQUENCES[request.param]
         return of(name, f"qlib.contrib.model.pytorch_{request.param}_ts", d_feat=5, **small, **SMALL)

@@ -8,7 +8,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -154,7 +154,7 @@ def scores_digest(config: Mapping[str, Any], *, missing: float = 0.0, step_len: 
     dataset = sample_dataset(missing=missing, step_len=step_len)
     model = _built(config)
     model.fit(dataset)
-    return hashlib.sha256(model.predict(dataset).to_numpy().tobytes()).hexdigest()
+    return _digest(model, dataset)
 
 
 class ModelContract:
@@ -165,12 +165,29 @@ class ModelContract:
         """Return data such as the model takes."""
         return sample_dataset(missing=_share(traits), step_len=traits.step_len)
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def learnt(cls) -> dict[str, Model]:
+        """Return the models that tests of this class share, by their configuration: each learns once."""
+        return {}
+
     @pytest.fixture
-    def fitted(self, config: dict[str, Any], dataset: ArrayDataset) -> Model:
-        """Return a model that has learnt."""
-        model = _built(config)
-        model.fit(dataset)
-        return model
+    def fitted(self, config: dict[str, Any], dataset: ArrayDataset, learnt: dict[str, Model]) -> Model:
+        """Return a model that has learnt; a test may ask it whatever leaves it as it is."""
+        key = json.dumps(config)
+        if key not in learnt:
+            model = _built(config)
+            model.fit(dataset)
+            learnt[key] = model
+        return learnt[key]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def elsewhere(cls) -> Iterator[_Elsewhere]:
+        """Return a process of its own that answers with the digest of scores."""
+        other = _Elsewhere()
+        yield other
+        other.close()
 
     def test_scores_stand_on_the_inference_index_in_its_order(self, fitted: Model, dataset: ArrayDataset) -> None:
         scores = fitted.predict(dataset)
@@ -204,15 +221,16 @@ class ModelContract:
         again.fit(dataset)  # and a model that already learnt learns afresh
         assert _stored(again, tmp_path / "three").read_bytes() == (tmp_path / "two").read_bytes()
 
-    def test_another_process_gives_the_same_scores(self, config: dict[str, Any], traits: ModelTraits) -> None:
-        code = (
-            "import json, sys; from rollwright.testing.model import scores_digest;"
-            "print(scores_digest(json.loads(sys.argv[1]), **json.loads(sys.argv[2])))"
-        )
-        data: dict[str, Any] = {"missing": _share(traits), "step_len": traits.step_len}
-        arguments = [sys.executable, "-c", code, json.dumps(config), json.dumps(data)]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True)  # noqa: S603 - this interpreter
-        assert done.stdout.strip() == scores_digest(config, **data)
+    def test_another_process_gives_the_same_scores(
+        self,
+        config: dict[str, Any],
+        traits: ModelTraits,
+        fitted: Model,
+        dataset: ArrayDataset,
+        elsewhere: _Elsewhere,
+    ) -> None:
+        told = elsewhere.scores_digest(config, missing=_share(traits), step_len=traits.step_len)
+        assert told == _digest(fitted, dataset)
 
     def test_a_model_read_back_predicts_and_saves_the_same_bytes(
         self, fitted: Model, dataset: ArrayDataset, tmp_path: Path
@@ -362,21 +380,23 @@ class ModelContract:
         assert capfd.readouterr() == ("", "")
 
     def test_learning_on_starts_from_where_the_model_stands(
-        self, config: dict[str, Any], traits: ModelTraits, fitted: Any, dataset: ArrayDataset, tmp_path: Path
+        self, config: dict[str, Any], traits: ModelTraits, dataset: ArrayDataset, tmp_path: Path
     ) -> None:
         if not traits.finetunes:
             return
         with pytest.raises(ModelError, match="not fitted"):
             _built(config).finetune(dataset)  # type: ignore[attr-defined]  # its traits say that it has one
-        found: Any = codecs.for_object(fitted).read(_stored(fitted, tmp_path / "one"))
-        rounds = fitted.best_iteration_
+        model: Any = _built(config)
+        model.fit(dataset)
+        found: Any = codecs.for_object(model).read(_stored(model, tmp_path / "one"))
+        rounds = model.best_iteration_
         with pytest.raises(ModelError, match="another order"):
-            fitted.finetune(dataset.changed("train", names=tuple(reversed(NAMES))))
-        fitted.finetune(dataset, num_boost_round=4)
-        assert fitted.best_iteration_ == rounds + 4
+            model.finetune(dataset.changed("train", names=tuple(reversed(NAMES))))
+        model.finetune(dataset, num_boost_round=4)
+        assert model.best_iteration_ == rounds + 4
         found.finetune(dataset, num_boost_round=4)
-        assert found.predict(dataset).equals(fitted.predict(dataset))
-        assert _stored(fitted, tmp_path / "two").read_bytes() == _stored(found, tmp_path / "three").read_bytes()
+        assert found.predict(dataset).equals(model.predict(dataset))
+        assert _stored(model, tmp_path / "two").read_bytes() == _stored(found, tmp_path / "three").read_bytes()
 
     def test_without_its_package_the_error_says_how_to_install_it(
         self, config: dict[str, Any], traits: ModelTraits, dataset: ArrayDataset, monkeypatch: pytest.MonkeyPatch
@@ -390,6 +410,33 @@ class ModelContract:
         with pytest.raises(MissingExtraError) as caught:
             _built(config).fit(dataset)
         assert f'pip install "rollwright[{traits.extra}]"' in str(caught.value)
+
+
+class _Elsewhere:
+    """A fresh interpreter that builds, fits and scores what it is told, one line of JSON at a time."""
+
+    _CODE: Final = (
+        "import json, sys; from rollwright.testing.model import scores_digest\n"
+        "for line in sys.stdin:\n"
+        "    config, data = json.loads(line); print(scores_digest(config, **data), flush=True)"
+    )
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", self._CODE]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - this interpreter
+
+    def scores_digest(self, config: Mapping[str, Any], **data: Any) -> str:
+        """Return what `scores_digest` gives there."""
+        asked, told = self._process.stdin, self._process.stdout
+        if asked is None or told is None:
+            raise RuntimeError("the other process has no pipes")
+        asked.write(json.dumps([config, data]) + "\n")
+        asked.flush()
+        return told.readline().strip()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 class _Rising:
@@ -415,6 +462,10 @@ def _built(config: Mapping[str, Any]) -> Model:
 def _stored(model: Any, path: Path) -> Path:
     codecs.for_object(model).write(model, path)
     return path
+
+
+def _digest(model: Model, dataset: ArrayDataset) -> str:
+    return hashlib.sha256(model.predict(dataset).to_numpy().tobytes()).hexdigest()
 
 
 def _share(traits: ModelTraits) -> float:
