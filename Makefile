@@ -44,7 +44,7 @@ install: $(VENV)/.runtime  ## Make .venv and install rollwright with LightGBM, p
 
 dev: $(VENV)/.dev  ## The same, and the tools of a contributor
 
-test: $(VENV)/.dev  ## Run the fast tests (no crash tests, nothing above ten seconds)
+test: $(VENV)/.dev  ## Run the fast tests (no crash tests, nothing above ten CPU seconds)
 	$(PYTEST) -m "not crash and not slow" $(ARGS)
 
 test-all: $(VENV)/.dev  ## Run every test

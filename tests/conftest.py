@@ -29,6 +29,8 @@ from memory_folder import find_memory_folder
 from rollwright.config.context import install
 from rollwright.expression.operators.catalogue import OPERATORS
 
+pytest_plugins = ["cpu_costs"]
+
 # Examples are derived from the test's source, so that a run can be repeated; `--hypothesis-profile explore` looks
 # further. The shared fixtures below hold nothing an example could spoil.
 _SHARED_FIXTURES = [HealthCheck.function_scoped_fixture]

@@ -87,8 +87,11 @@ def test_a_run_that_writes_into_the_checkout_fails(checkout, tmp_path, writes):
     for name in ("tests/conftest.py", "tools/checkout.py", "tools/mongo_wire.py"):
         (checkout / name).parent.mkdir(exist_ok=True)
         (checkout / name).write_bytes((ROOT / name).read_bytes())
-    servers = ("network_hosts", "postgres_server", "slurm_server")
-    imported = ("helpers/crash_size.py", "helpers/memory_folder.py", *(f"servers/{name}.py" for name in servers))
+    helpers, servers = (
+        ("cpu_costs", "crash_size", "memory_folder"),
+        ("network_hosts", "postgres_server", "slurm_server"),
+    )
+    imported = (*(f"helpers/{name}.py" for name in helpers), *(f"servers/{name}.py" for name in servers))
     for module in imported:  # by the conftest
         (checkout / "tests" / Path(module).name).write_bytes((ROOT / "tests" / module).read_bytes())
     write = "(Path(__file__).parent / 'left.txt').touch()" if writes else "pass"
