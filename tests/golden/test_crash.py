@@ -13,13 +13,12 @@ from rollwright.market.demo import make_demo_market
 
 CAMPAIGN = make_campaign(
     "small",
-    kwargs="num_boost_round: 150, early_stopping_rounds: 150, learning_rate: 0.02, min_data_in_leaf: 40",
+    kwargs="num_boost_round: 80, early_stopping_rounds: 80, learning_rate: 0.02, min_data_in_leaf: 40",
     more="""\
   record:
     - {class: SignalRecord, module_path: rollwright.analysis.records}
     - {class: SigAnaRecord, module_path: rollwright.analysis.records}
-rolling: {step: 40, rtype: sliding}
-backtest: {topk: 10, n_drop: 2}
+rolling: {step: 60, rtype: sliding}
 """,
 )
 PRED = Path("results") / "small" / "pred.parquet"
