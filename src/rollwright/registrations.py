@@ -226,6 +226,7 @@ def _register_codecs() -> None:
     add("catboost", "rollwright.models.catboost:CatBoostJsonCodec", types=["rollwright.models.catboost.CatBoostModel"])
     add("network", "rollwright.models.torch.codec:NetworkCodec", types=_NETWORK_MODELS)
     add("skops", "rollwright.models.sklearn_codec:SkopsCodec", types=["rollwright.models.sklearn.SklearnModel"])
+    add("sharded", "rollwright.models.sharded:ShardedModelCodec", types=["rollwright.models.sharded.ShardedModel"])
     add("dataset", "rollwright.dataset.codec:DatasetCodec", types=["rollwright.dataset.dataset.DatasetH"])
     add("json", "rollwright.codecs.registry:JsonCodec", types=[f"builtins.{name}" for name in _JSON_TYPES])
     add("typed", "rollwright.codecs.typed_json:TypedJsonCodec", types=TYPED_CLASSES)

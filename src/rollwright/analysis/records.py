@@ -34,6 +34,7 @@ __all__ = [
     "MultiPassPortAnaRecord",
     "PortAnaRecord",
     "RecordTemp",
+    "ShardRecord",
     "SigAnaRecord",
     "SignalRecord",
     "keep_finite",
@@ -44,12 +45,7 @@ _logger: Final = logging.getLogger("rollwright.analysis")
 
 HORIZON_TAG: Final = "label.horizon"
 SPAN_TAG: Final = "label.span"
-_DESCRIBES_BACKTEST: Final = (
-    "config",
-    "risk_analysis_freq",
-    "indicator_analysis_freq",
-    "indicator_analysis_method",
-)
+_DESCRIBES_BACKTEST: Final = ("config", "risk_analysis_freq", "indicator_analysis_freq", "indicator_analysis_method")
 
 
 class RecordTemp:
@@ -204,16 +200,24 @@ class SignalRecord(RecordTemp):
     A model that tells how it learnt (``best_iteration_``, ``evals_result_``) also gives the metrics ``best_iteration``
     and, at that round, ``l2.valid`` and the like; its whole history is saved with the model.
 
+    A task in shards gives the `scores` that they made; the model is not asked again then.
+
     .. warning:: **Look-ahead.** ``label.pkl`` holds returns that lie after the day they stand on. It judges scores; it
        must not be read by whatever makes them.
     """
 
     def __init__(
-        self, model: Model | None = None, dataset: TaskDataset | None = None, recorder: Recorder | None = None
+        self,
+        model: Model | None = None,
+        dataset: TaskDataset | None = None,
+        recorder: Recorder | None = None,
+        *,
+        scores: pd.DataFrame | None = None,
     ) -> None:
         super().__init__(recorder=recorder)
         self.model = model
         self.dataset = dataset
+        self._scores = scores
 
     def generate(self, **kwargs: Any) -> None:
         """Save the rows to be scored, their scores and their labels.
@@ -226,17 +230,22 @@ class SignalRecord(RecordTemp):
             When what the model returned is no score for exactly the rows that were to be scored.
         """
         refuse_inputs(self, kwargs, "nothing")
-        if self.model is None or self.dataset is None:
-            raise ModelError("SignalRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
-        expected = self.dataset.inference_index("test")
-        self.save(**{"expected_index.pkl": pd.DataFrame(index=expected)})
-        frame = check_scores(self.model.predict(self.dataset), expected, model=self.model)
-        label = self.generate_label(self.dataset)
+        frame, dataset = self._score()
+        label = self.generate_label(dataset)
         self.save(**{"pred.pkl": frame, "label.pkl": label})
         self._tell_label()
         metrics = {**_learning_metrics(self.model), **_signal_metrics(frame, label)}
         self.recorder.log_metrics(step=None, **metrics)
         _logger.info("record.signal_stored rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
+
+    def _score(self) -> tuple[pd.DataFrame, TaskDataset]:
+        """Save the rows to be scored, and then return their scores, and the dataset."""
+        if self.model is None or self.dataset is None:
+            raise ModelError(f"{type(self).__name__} needs a model and a dataset", hint="in a task: <MODEL>, <DATASET>")
+        expected = self.dataset.inference_index("test")
+        self.save(**{"expected_index.pkl": pd.DataFrame(index=expected)})
+        pred = self.model.predict(self.dataset) if self._scores is None else self._scores
+        return check_scores(pred, expected, model=self.model), self.dataset
 
     def _tell_label(self) -> None:
         """Leave in the recorder what a template without the dataset has to know of the label."""
@@ -253,6 +262,30 @@ class SignalRecord(RecordTemp):
     def list(self) -> list[str]:
         """Return the names of what `generate` saves."""
         return ["expected_index.pkl", "pred.pkl", "label.pkl"]
+
+
+class ShardRecord(SignalRecord):
+    """Scores of the segment ``test`` of a shard, and the rows that they had to be on: what `SignalRecord` saves first.
+
+    Guarantees: it reads no label. A shard that has no row to score leaves two empty frames.
+    """
+
+    def generate(self, **kwargs: Any) -> None:
+        """Save the rows to be scored, and their scores.
+
+        Raises
+        ------
+        ModelError
+            When what the model returned is no score for exactly those rows.
+        """
+        refuse_inputs(self, kwargs, "nothing")
+        if self.dataset is not None and self.dataset.inference_index("test").empty:
+            self._scores = pd.DataFrame({"score": np.zeros(0)}, index=self.dataset.inference_index("test"))
+        self.save(**{"pred.pkl": self._score()[0]})
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        return ["expected_index.pkl", "pred.pkl"]
 
 
 class ACRecordTemp(RecordTemp, ABC):

@@ -140,14 +140,22 @@ def parse(query: Mapping[str, Any] | None) -> Query | None:
     return _mapping(query, 0)
 
 
-def selection(query: Mapping[str, Any] | None, only: Sequence[str] | None, tags: Sequence[str]) -> Query | None:
+def selection(
+    query: Mapping[str, Any] | None, only: Sequence[str] | None, tags: Sequence[str], also: Sequence[str] = ()
+) -> Query | None:
     """Return the tree of what matches `query`, has one of the ids `only` and all of `tags`; None where none is asked.
+
+    A task that has one of the fingerprints `also` counts as one of `only`.
 
     Raises
     ------
     QueryError
     """
-    chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only)) if only is not None else None
+    chosen: Query | None = None
+    if only is not None:
+        chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only))
+        if also:
+            chosen = Or(parts=(chosen, In(path=(FINGERPRINT,), values=tuple(also))))
     tagged = [parse({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags]
     return both(parse(query), chosen, *tagged)
 

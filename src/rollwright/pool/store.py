@@ -306,8 +306,8 @@ class PoolStore(TaskStore, PoolAdmin, History, Notifier, Protocol):
     """What every adapter is: the whole of the ports."""
 
 
-class WorkerStore(TaskReader, TaskLeases, PoolStats, Notifier, Protocol):
-    """What a worker, or whoever waits for one, needs: tasks and leases, whether the pool is paused, and to be woken."""
+class WorkerStore(TaskReader, TaskLeases, TaskEditor, PoolStats, Notifier, Protocol):
+    """What a worker, or whoever waits for one, needs: tasks, leases, whether the pool is paused, and to be woken."""
 
 
 class ManagerStore(TaskReader, TaskLeases, TaskEditor, PoolControl, History, Notifier, Protocol):

@@ -9,9 +9,9 @@ A definition is brought into one normal form before it is hashed, so that two sp
 4. dates, tuples, paths and NumPy scalars become plain JSON.
 
 From this form come two identities; `identify` brings it about once for all that depends on it. The **fit key** covers
-the model, the dataset without the test segment and what serves it alone, the reweighter, the seed and the moment from
-which the market is seen: what was learnt. The **fingerprint** adds the test segment and the records: what is asked of
-it. Tags, names and the environment are in neither.
+the model, the dataset without the test segment and what serves it alone, the reweighter, the seed, the moment from
+which the market is seen and the shards that learn apart: what was learnt. The **fingerprint** adds the test segment,
+the records and all shards: what is asked of it. Tags, names and the environment are in neither.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from rollwright.core.canonical import LEAF_WRITERS, canonical_json, fingerprint,
 from rollwright.core.part_memo import PartMemo, Parts, is_plain_text
 from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
+from rollwright.tasks.shards import PART, SHARD, SHARDS, read_sharding
 
 __all__ = ["AS_OF", "TaskIdentity", "fit_key", "identify", "record_keys", "task_fingerprint", "task_seed"]
 
@@ -43,7 +44,8 @@ AS_OF: Final = "as_of"
 _PARTS: Final = ("model", "dataset", "reweighter", "record", SEED)
 _NOT_IDENTITY: Final = frozenset({"tags", "name", "experiment_name", "recorder_name", "environment"})
 """What names or routes a task and changes nothing of its result."""
-_PARTS_AND_NAMES: Final = _NOT_IDENTITY.union(_PARTS)
+_SHARED_OUT: Final = (SHARDS, SHARD, PART)
+_PARTS_AND_NAMES: Final = _NOT_IDENTITY.union(_PARTS, _SHARED_OUT)
 _JSON_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _COMPARABLE: Final = _JSON_LEAVES - {float}
 _SEGMENTS: Final = ("segments",)  # contexts that are no slot's module
@@ -200,11 +202,34 @@ def _fingerprint(form: _Form) -> str:
 def _fit_key(form: _Form) -> str:
     """Return the identity of the parts that the fitted model depends on."""
     kept = {key: form.parts[key] for key in ("model", "reweighter", SEED, AS_OF) if key in form.parts}
-    return form.hash({"fit": {**kept, "dataset": _without_test(form.parts["dataset"])}})
+    return form.hash({"fit": {**kept, **_learnt_separately(form), "dataset": _without_test(form.parts["dataset"])}})
 
 
 def _record_keys(form: _Form) -> tuple[str, ...]:
-    return tuple(form.hash({"record": item, "dataset": form.parts["dataset"]}) for item in form.parts["record"])
+    shared_out: dict[str, Any] = {key: form.parts[key] for key in (SHARDS, PART) if key in form.parts}
+    return tuple(
+        form.hash({"record": item, "dataset": form.parts["dataset"], **shared_out}) for item in form.parts["record"]
+    )
+
+
+def _learnt_separately(form: _Form) -> dict[str, Any]:
+    """Return what the shards of a task, or one shard, learn apart; nothing where one model serves all."""
+    shards, part = form.parts.get(SHARDS), form.parts.get(PART)
+    found: dict[str, Any] = {}
+    if isinstance(shards, Mapping) and shards.get("separate_models") is not False:
+        found[SHARDS] = shards
+    if isinstance(part, Mapping) and part.get("mode") == "fit":
+        found[PART] = part
+    return found
+
+
+def _one_spelling(task: Mapping[str, Any]) -> Any:
+    """Return the shards of a task in the one form of all their spellings; what cannot be read stands for itself."""
+    try:
+        sharding = read_sharding(task)
+    except ConfigError:
+        return task[SHARDS]
+    return task[SHARDS] if sharding is None else sharding.identify()
 
 
 def _draw_seed(form: _Form) -> int:
@@ -267,12 +292,17 @@ class _Normaliser:
             form["reweighter"] = self.value(task["reweighter"], "")
         if (seed := self._seed(task, form["model"])) is not None:
             form[SEED] = seed
+        for key in _SHARED_OUT:
+            if task.get(key) is not None:
+                form[key] = self.value(_one_spelling(task) if key == SHARDS else task[key], None)
         return _Form(parts=form, texts=None if self.memo is None else self.texts)
 
     def _seed(self, task: Mapping[str, Any], model: Any) -> Any:
         """Return the campaign's seed where it decides anything: not 0, and the model names none of its own."""
         seed = self.leaf(task.get(SEED))
         own = any(_kwargs(model).get(name) is not None for name in _MODEL_SEEDS)
+        shards = task.get(SHARDS)
+        own |= isinstance(shards, Mapping) and shards.get("by") == "seeds"  # each shard has one, which is told there
         return None if own or not seed else seed
 
     def value(self, value: Any, slot: str | None) -> Any:

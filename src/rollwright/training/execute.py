@@ -17,11 +17,13 @@ from rollwright.config.placeholders import fill_paths, fill_values
 from rollwright.core.canonical import JSON, fingerprint
 from rollwright.core.masking import mask_value
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
+from rollwright.dataset.instrument_part import InstrumentPart
 from rollwright.errors import ConfigError, ProtectedArtifactError, RecordError
 from rollwright.models.base import Model, TellsLearning
 from rollwright.models.learning import Learning
 from rollwright.models.sklearn import as_model
 from rollwright.tasks.definition import describe_objects
+from rollwright.tasks.shards import PART, SHARD, read_sharding
 from rollwright.tasks.window import name_window
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
@@ -36,6 +38,7 @@ from rollwright.training.kept_fit import (
     KeptFit,
 )
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
+from rollwright.training.shards import SHARDS_ARTIFACT, GivenScores, JoinedShards, join_shards
 from rollwright.training.task_view import seen_by
 from rollwright.training.validity import TaskParts, Validity, record_configs
 
@@ -64,6 +67,12 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
     """
     task_config = describe_objects(task_config)
     parts = TaskParts.of(task_config)
+    if task_config.get(SHARD) is not None:  # of its task's other shards one may have learnt what it needs
+        from rollwright.training.task_body import train_once  # noqa: PLC0415 - it is built on this module
+
+        made = train_once(task_config, experiment_name=experiment_name, recorder_name=recorder_name, process="own")
+        assert isinstance(made.value, Recorder)  # noqa: S101 - narrows the type
+        return made.value
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
         recorder = R.get_recorder()
         log_task(task_config, recorder, parts=parts)
@@ -186,7 +195,26 @@ def execute(
     if parts is None:
         parts = TaskParts.of(task_config)  # before it runs: what is edited meanwhile gave no result
     with seen_by(task_config):
-        return _execute(task_config, recorder, process=process, kept=kept, parts=parts, shared=shared)
+        joined = _join_shards(task_config, recorder, process=process, kept=kept, parts=parts)
+        return _execute(task_config, recorder, process=process, kept=kept, parts=parts, shared=shared, joined=joined)
+
+
+def _join_shards(
+    task_config: Mapping[str, Any], recorder: Recorder, *, process: Process, kept: KeptFit | None, parts: TaskParts
+) -> JoinedShards | None:
+    """Return what the shards of a task give it; None where it has none, or what it holds already needs them no more.
+
+    Models that learnt apart score again what they scored. One model is asked in parts, as it was before: the last bit
+    of a score may depend on how many rows are scored at once.
+    """
+    sharding = read_sharding(task_config)
+    if sharding is None:
+        return None
+    if kept is not None and (sharding.fits_each or kept.standing):
+        return None
+    _check_records(record_configs(fill_paths(task_config)))
+    experiment = R.get_exp(experiment_id=recorder.experiment_id, create=False)
+    return join_shards(task_config, sharding, experiment.name, parts=parts, process=process)
 
 
 def _execute(
@@ -197,30 +225,59 @@ def _execute(
     kept: KeptFit | None,
     parts: TaskParts,
     shared: bool,
+    joined: JoinedShards | None,
 ) -> dict[str, JSON]:
     task = fill_paths(task_config)
     standing = kept.standing if kept is not None and kept.goes_on else 0
     _check_records(record_configs(task)[standing:])
-    dataset = check_dataset(init_instance_by_config(task["dataset"], slot="dataset"))
+    dataset = _build_dataset(task)
+    scores = None if joined is None else joined.scores
+    if joined is not None and kept is None:
+        kept = joined.fit
+    else:
+        joined = None
     if kept is None:
         model, validity = _fit(task, task_config, dataset, recorder, parts=parts, process=process)
     elif kept.goes_on:
         model, validity = kept.model, kept.validity
         if not _is_readable(recorder, DATASET_ARTIFACT):
-            _save(recorder, {DATASET_ARTIFACT: dataset})
+            _save(recorder, {DATASET_ARTIFACT: _whole(dataset)})
     else:
         model, validity = kept.model, Validity(fit=kept.validity.fit)
-        recorder.set_tags(**{FIT_FROM_TAG: kept.recorder.id})
+        if joined is None:
+            recorder.set_tags(**{FIT_FROM_TAG: kept.recorder.id})
+        else:
+            _save(recorder, {SHARDS_ARTIFACT: joined.to_json()})
         origin = renew_provenance(
             kept.recorder.load_object(PROVENANCE_ARTIFACT), fingerprint=parts.fingerprint, code=parts.files
         )
         _save_fit(recorder, model, dataset, origin, validity)
     if standing < len(parts.records):
         validity = _make_records(
-            task, recorder, model, dataset, validity, parts=parts, standing=standing, shared=shared
+            task,
+            recorder,
+            model,
+            dataset,
+            validity,
+            parts=parts,
+            standing=standing,
+            shared=shared,
+            scores=scores,
         )
     asked = validity.records[: len(parts.records)]
     return Validity(fit=validity.fit, records=asked).to_json()
+
+
+def _build_dataset(task: Mapping[str, Any]) -> TaskDataset:
+    """Return the dataset of a task; of a shard by instruments the part that is its own."""
+    dataset = check_dataset(init_instance_by_config(task["dataset"], slot="dataset"))
+    part = task.get(PART)
+    return dataset if part is None else InstrumentPart(dataset, part)
+
+
+def _whole(dataset: TaskDataset) -> TaskDataset:
+    """Return what is stored of a dataset."""
+    return dataset.whole if isinstance(dataset, InstrumentPart) else dataset
 
 
 class _ChecksMarket(Protocol):
@@ -264,7 +321,7 @@ def _fit(
 ) -> tuple[Model, Validity]:
     """Learn, and store what was learnt."""
     model = _build_model(task["model"], parts.seed)
-    for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
+    for kept in (model, _whole(dataset)):  # what could not be stored is refused before it learns, not after
         codecs.check(kept)
     generation = _generation(dataset)
     reweighter = None
@@ -301,7 +358,7 @@ def _save_fit(
     """Store model and dataset and, once both are there whole, what they were made from."""
     told = model.tell_learning() if isinstance(model, TellsLearning) else None
     learning = {LEARNING_ARTIFACT: told.to_json()} if isinstance(told, Learning) else {}
-    _save(recorder, {MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset, PROVENANCE_ARTIFACT: origin, **learning})
+    _save(recorder, {MODEL_ARTIFACT: model, DATASET_ARTIFACT: _whole(dataset), PROVENANCE_ARTIFACT: origin, **learning})
     if reads is not None:  # storing a dataset lets its processors learn what they have not yet, which reads too
         validity = replace(validity, fit=replace(validity.fit, reads=reads()))
     _save(recorder, {VALIDITY_ARTIFACT: validity.to_json()})
@@ -318,6 +375,7 @@ def _make_records(
     parts: TaskParts,
     standing: int,
     shared: bool,
+    scores: GivenScores | None,
 ) -> Validity:
     """Make the records from number `standing` on; what is there of them from before is removed first."""
     former = validity.records[standing:]
@@ -327,13 +385,17 @@ def _make_records(
         for name in sorted({name for basis in former for name in basis.artifacts} & recorder.list_digests().keys()):
             recorder.delete_artifact(name)
     values = {"MODEL": model, "DATASET": dataset}
+    given: dict[str, Any] = {"model": model, "dataset": dataset}
+    if scores is not None:
+        given["scores"] = scores.join(dataset)
+    beside = () if scores is None else scores.reads
     for config, basis in zip(record_configs(task)[standing:], parts.records[standing:], strict=True):
         # <PRED> names what an earlier record saved, so it is read only where somebody asks for it.
         known = {**values, "PRED": recorder.load_object("pred.pkl")} if "<PRED>" in str(config) else values
         record = init_instance_by_config(
             fill_values(config, known),
             RECORDS_MODULE,
-            try_kwargs={"model": model, "dataset": dataset},
+            try_kwargs=given,
             slot="record",
             recorder=recorder,
         )
@@ -349,7 +411,8 @@ def _make_records(
             for name, digest in recorder.list_digests().items()
             if before.get(name) != digest and name != VALIDITY_ARTIFACT
         }
-        made = replace(basis, reads=find_scopes(dataset, record), artifacts=left)
+        reads = tuple(dict.fromkeys((*find_scopes(dataset, record), *beside)))
+        made = replace(basis, reads=reads, artifacts=left)
         validity = replace(validity, records=(*validity.records, made))
         _save(recorder, {VALIDITY_ARTIFACT: validity.to_json()})
     return validity

@@ -13,9 +13,10 @@ from rollwright.config.context import current_settings, settings_for_child
 from rollwright.config.settings import Settings
 from rollwright.core.clock import SystemClock
 from rollwright.core.sqlite_urls import SQLITE
-from rollwright.errors import ConfigError, ProtectedArtifactError, RecorderNotFoundError
+from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
+from rollwright.pool.worker.shards import TURN, find_shards
 from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.task_log import log_folder
 from rollwright.pool.worker.worker import (
@@ -28,12 +29,12 @@ from rollwright.pool.worker.worker import (
     work_through,
 )
 from rollwright.tasks.identity import fit_key
-from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.tracking.stores.opening import MEMORY
-from rollwright.training.execute import complete_fit, execute, log_task, name_run, task_train
-from rollwright.training.kept_fit import FIT_KEY_TAG, find_fit
+from rollwright.training.execute import task_train
+from rollwright.training.kept_fit import FIT_KEY_TAG
 from rollwright.training.phases import begin_task_train, end_in_slot, end_task_train
+from rollwright.training.task_body import train_once
 from rollwright.training.trainer import (
     STATUS_BEGIN,
     STATUS_END,
@@ -45,7 +46,6 @@ from rollwright.training.trainer import (
     mark_trained,
     refuse_arguments,
 )
-from rollwright.training.validity import TaskParts
 
 __all__ = ["TASK_ID_KEY", "TrainerRM", "find_result", "list_preload", "train_in_pool", "train_in_slot", "warm_workers"]
 
@@ -172,6 +172,12 @@ def train_in_pool(
         What `warm_workers` filled.
     """
     terms = {"experiment_name": experiment_name, **(arguments or {})}
+    divides = function in (None, task_train, train_in_slot) and (before, after) == (Status.WAITING, Status.DONE)
+    divides &= function is None or seconds is None  # in this process a task that has begun is finished
+    shards = find_shards(manager.store, manager.task_pool, ids) if divides and ids is not None else {}
+    also = tuple(dict.fromkeys(fingerprint for task_id in shards for fingerprint in shards[task_id]))
+    if before is Status.PART_DONE:  # a task that is set aside is none that was prepared
+        query = {"$and": [query or {}, {f"res.{TURN}": {"$exists": False}}]}
     if function is not None:
         if isolated:  # the same, but a model's provenance says where it ran
             function = {task_train: train_in_slot, end_task_train: end_in_slot}.get(function, function)
@@ -190,13 +196,15 @@ def train_in_pool(
             fail_fast=fail_fast,
             preload=list_preload(settings if settings is not None else current_settings()),
             on_event=on_event,
+            shards=divides,
+            also=also,
         )
     settings = settings if settings is not None else settings_for_child()
     worker = Worker(
         store=manager.store,
         pool=manager.task_pool,
         function=TaskFunction(entry=PREPARED_ENTRY if before is Status.PART_DONE else ENTRY, kwargs=terms),
-        slots=slots if ids is None else max(1, min(slots, len(ids))),
+        slots=slots if ids is None else max(1, min(slots, len(ids) - len(shards) + len(also))),
         lease=settings.pool.lease,
         query=query,
         tags=tags,
@@ -210,6 +218,8 @@ def train_in_pool(
         fail_fast=fail_fast,
         on_event=on_event,
         warm=warm,
+        shards=divides,
+        also=also,
     )
     return worker.run() if seconds is None else _run_until(seconds, worker)
 
@@ -274,21 +284,7 @@ def train_in_slot(
     TaskResult
         A reference to the finished recorder and the validity of the result (decision D16).
     """
-    parts = TaskParts.of(definition)  # before anything is imported: what is edited meanwhile gave no result
-    kept = find_fit(definition, experiment_name, parts=parts)
-    if kept is not None and kept.goes_on:
-        try:
-            validity = complete_fit(definition, kept, experiment_name, parts=parts, shared=True)
-            return TaskResult(value=kept.recorder, validity=validity)
-        except ProtectedArtifactError as error:  # a record that is added replaces what another task has as its result
-            _logger.info("fit.apart recorder=%s reason=%s", kept.recorder.id, error.message)
-            kept = replace(kept, goes_on=False, standing=0)
-    with R.start(experiment_name=experiment_name, recorder_name=recorder_name or name_run(definition, experiment_name)):
-        recorder = R.get_recorder()
-        log_task(definition, recorder, parts=parts)
-        validity = execute(definition, recorder, process="slot", kept=kept, parts=parts)
-        recorder.set_tags(**{STATUS_KEY: STATUS_END})
-    return TaskResult(value=recorder, validity=validity)
+    return train_once(definition, experiment_name=experiment_name, recorder_name=recorder_name, process="slot")
 
 
 def find_result(manager: TaskManager, task_id: str, definition: Mapping[str, Any], *, run: TrainFunction) -> Recorder:

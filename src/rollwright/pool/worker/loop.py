@@ -23,6 +23,7 @@ from rollwright.pool.store import ClaimRequest, Lease, Outcome, WorkerStore
 from rollwright.pool.waiting import pause_hint
 from rollwright.pool.worker.backoff import Backoff
 from rollwright.pool.worker.reconnect import Reconnect, find_stored_outcomes, release_unknown_leases
+from rollwright.pool.worker.shards import ShardKeeper, WokenTask
 from rollwright.pool.worker.task_function import EVENT_OF, EventKind, WorkerEvent, WorkerReport
 from rollwright.pool.worker.wakeup import StoreListener
 
@@ -35,6 +36,9 @@ GRACE: Final = 4.0
 
 _CHECK_OTHERS: Final = 0.25
 """Seconds between checks whether others are done, when nothing is left but what they run."""
+
+_CHECK_FORGOTTEN: Final = 10.0
+"""Seconds between looks for tasks that nobody woke though all their shards have ended, while there is nothing to do."""
 
 _CHECK_MEMORY: Final = 1.0
 """Seconds between checks whether memory is free again, while no task is taken for lack of it."""
@@ -148,6 +152,8 @@ class WorkLoop:
         Share of the machine's memory above which no task is taken.
     on_event : callable, optional
         Called in the loop's thread with each `WorkerEvent`.
+    shards : ShardKeeper, optional
+        Divides tasks that have shards; without, a task function is given them whole.
     """
 
     def __init__(
@@ -166,8 +172,11 @@ class WorkLoop:
         listen: bool = True,
         memory_limit: float | None = None,
         on_event: Callable[[WorkerEvent], None] | None = None,
+        shards: ShardKeeper | None = None,
     ) -> None:
         self._store = store
+        self._shards = shards
+        self._next_look = 0.0
         self._executor = executor
         self._request = request
         self._query = request.query
@@ -288,16 +297,27 @@ class WorkLoop:
             _logger.warning("worker.paused pool=%s hint=%s", self._request.pool, pause_hint(self._request.pool))
         self._paused = stat.paused
         if not self._until_empty or self._executor.starting:
+            if stat.counts[Status.PART_DONE] and not stat.counts[self._request.status]:
+                self._find_forgotten(now=False)
             return False
         query = self._request.query
         counts = stat.counts if query is None else self._store.count(self._request.pool, query)
         if counts[self._request.status]:
             return False
         others = self._wait_for_others and counts[Status.RUNNING]
+        if counts[Status.PART_DONE] and self._find_forgotten(now=not others):
+            return False
         if others and not self._waiting:
             self._emit("waiting", None, None, f"{others} task{'s' * (others != 1)} that others have in hand")
         self._waiting = bool(others)
         return not others
+
+    def _find_forgotten(self, *, now: bool) -> bool:
+        """Wake tasks whose shards have all ended while nobody was left to wake them; return whether there were some."""
+        if self._shards is None or not (now or self._clock.monotonic() >= self._next_look):
+            return False
+        self._next_look = self._clock.monotonic() + _CHECK_FORGOTTEN
+        return self._note_woken(self._shards.find_forgotten())
 
     def _is_memory_free(self) -> bool:
         """Tell whether the machine has memory for another task, and say so once when that changes."""
@@ -355,9 +375,7 @@ class WorkLoop:
         free = self._executor.free if self._is_memory_free() else 0
         if not free and not self._outcomes:
             return False
-        leases = self._settle(limit=free)
-        if free and not leases and self._reap():
-            leases = self._settle(limit=free)
+        leases = self._claim(free)
         self._waiting &= not leases
         for lease in leases:
             slot = self._executor.give(lease)
@@ -365,6 +383,40 @@ class WorkLoop:
             _logger.info("task.started pool=%s task=%s slot=%s", lease.pool, lease.task_id, slot)
             self._emit("started", lease.task_id, slot, "")
         return bool(leases)
+
+    def _claim(self, free: int) -> list[Lease]:
+        """Settle what ended and return what is to be run, at most `free` tasks.
+
+        What is divided into shards is set aside in the next transaction, which claims more in its place; a task that
+        wakes because its last shard was settled may be claimed at once.
+        """
+        given: list[Lease] = []
+        while True:
+            leases = self._settle(limit=free - len(given))
+            if free and not given and not leases and self._reap():
+                leases = self._settle(limit=free)
+            divided = self._divide(leases)
+            given += [lease for lease in leases if lease.task_id not in divided]
+            if not divided and not self._wake_divided():
+                return given
+
+    def _divide(self, leases: Sequence[Lease]) -> set[str]:
+        """Set those tasks aside that have shards, and return their ids."""
+        outcomes = [] if self._shards is None else [self._shards.divide(lease) for lease in leases]
+        divided = [outcome for outcome in outcomes if outcome is not None]
+        self._outcomes += divided
+        return {outcome.task_id for outcome in divided}
+
+    def _wake_divided(self) -> bool:
+        """Wake the tasks whose last shard was settled; return whether there were some."""
+        return self._shards is not None and self._note_woken(self._shards.wake())
+
+    def _note_woken(self, tasks: Sequence[WokenTask]) -> bool:
+        for task in tasks:
+            if task.status == "failed":
+                self._counts["failed"] += 1
+                self._emit("failed", task.task_id, None, task.reason)
+        return bool(tasks)
 
     def _reap(self) -> bool:
         freed = self._store.reap(self._request.pool, query=self._request.query)
@@ -374,6 +426,8 @@ class WorkLoop:
 
     def _settle(self, *, limit: int) -> tuple[Lease, ...]:
         outcomes, self._outcomes = self._outcomes, []
+        if not outcomes and not limit:
+            return ()
         if limit not in (0, self._request.limit):
             self._request = replace(self._request, limit=limit)
         try:
@@ -390,6 +444,8 @@ class WorkLoop:
         return settlement.leases
 
     def _note_settled(self, outcome: Outcome, status: Status) -> None:
+        if self._shards is not None and self._shards.note_settled(outcome, status):
+            return
         if outcome.delay and status not in (Status.FAILED, Status.RUNNING):
             self._retry_times.append(self._clock.monotonic() + outcome.delay)
         retried = outcome.kind == "failed" and status is not Status.FAILED
@@ -458,6 +514,7 @@ class WorkLoop:
         if self._reconnect.lost:
             self._renew()
         self._settle(limit=0)
+        self._wake_divided()
         self._note_answer()
         return True
 

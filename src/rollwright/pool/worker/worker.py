@@ -18,6 +18,7 @@ from rollwright.pool.worker.backoff import DEFAULT_BACKOFF, Backoff
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.pool.worker.inline import InlineExecutor
 from rollwright.pool.worker.loop import Executor, WorkLoop
+from rollwright.pool.worker.shards import ShardKeeper
 from rollwright.pool.worker.slots import SlotExecutor
 from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.task_function import TaskFunction, TaskResult, WorkerEvent, WorkerReport
@@ -96,6 +97,10 @@ class Worker:
         True: the first attempt that fails stops everything: what runs beside it is given back, and `run` raises.
     warm : WarmSlots, optional
         Slots that were started beforehand; see `WarmSlots`.
+    shards : bool
+        Whether tasks that have shards are divided into them; else the function is given them whole.
+    also : sequence of str
+        With `only`: fingerprints of further tasks to work on.
 
     Raises
     ------
@@ -129,6 +134,8 @@ class Worker:
         fail_fast: bool = False,
         clock: Clock | None = None,
         warm: WarmSlots | None = None,
+        shards: bool = False,
+        also: Sequence[str] = (),
     ) -> None:
         settings = settings if settings is not None else settings_for_child()
         clock = clock if clock is not None else SystemClock()
@@ -150,7 +157,7 @@ class Worker:
             store=store,
             executor=executor,
             request=ClaimRequest(
-                pool=pool, owner=new_owner(), lease=lease, status=before, query=selection(query, only, tags)
+                pool=pool, owner=new_owner(), lease=lease, status=before, query=selection(query, only, tags, also)
             ),
             after=after,
             backoff=backoff,
@@ -160,6 +167,7 @@ class Worker:
             until_empty=until_empty,
             memory_limit=settings.worker.memory_limit,
             on_event=on_event,
+            shards=ShardKeeper(store, pool) if shards else None,
         )
 
     def run(self) -> WorkerReport:
@@ -281,10 +289,13 @@ def work_through(
     fail_fast: bool = False,
     preload: Sequence[str] = (),
     on_event: Callable[[WorkerEvent], None] | None = None,
+    shards: bool = False,
+    also: Sequence[str] = (),
 ) -> WorkerReport:
     """Do what `run_task` does; a task out of attempts is an event, and no error.
 
-    `only` and `tags` are those of `Worker`. Processes of their own share the modules of `preload`.
+    `only`, `tags`, `shards` and `also` are those of `Worker`; with `also`, what others run of it is waited for.
+    Processes of their own share the modules of `preload`.
 
     Raises
     ------
@@ -311,17 +322,22 @@ def work_through(
         store=manager.store,
         executor=executor,
         request=ClaimRequest(
-            pool=manager.task_pool, owner=owner, lease=manager.lease, status=before, query=selection(query, only, tags)
+            pool=manager.task_pool,
+            owner=owner,
+            lease=manager.lease,
+            status=before,
+            query=selection(query, only, tags, also),
         ),
         after=after,
         backoff=DEFAULT_BACKOFF,
         poll=manager.poll,
         patience=settings.worker.store_patience,
         clock=clock,
-        wait_for_others=False,
+        wait_for_others=bool(also),
         listen=isolated or manager.listens,
         memory_limit=settings.worker.memory_limit if isolated else None,
         on_event=on_event,
+        shards=ShardKeeper(manager.store, manager.task_pool) if shards else None,
     )
     if not isolated:
         return loop.run()
