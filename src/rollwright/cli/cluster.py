@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -70,6 +71,37 @@ def list_command(name: Campaign = None, on: On = None, as_json: AsJson = False) 
         ["worker", "campaign", "state", "machine", "reason"],
         [[one.id, one.name, one.state, one.place, one.reason] for one in found],
     )
+
+
+@cluster_app.command("bundle")
+def bundle_command(
+    name: Campaign = None,
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("campaign.bundle"),
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Put the market data in too, not their digests alone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the project of a campaign that was started here into one signed file, for hosts without its file system.
+
+    It holds code, configurations, settings without secrets, and the digests of the market data. On a host that trusts
+    this machine's key (`rollwright key`, `rollwright trust`), `rollwright worker join` takes it.
+    """
+    from rollwright.app.bundle.making import make_bundle  # noqa: PLC0415 - keeps --help light
+
+    made = make_bundle(name, out, with_data=with_data)
+    if as_json:
+        print_json({
+            "name": made.name, "path": str(made.path), "sha256": made.sha256, "size": made.size,
+            "files": [*made.files], "environment": [*made.environment],
+        })  # fmt: skip
+        return
+    print_text(f"{made.path}: campaign {made.name}, {count_noun(len(made.files), 'file')}, {made.size:,} bytes")
+    for file in made.files:
+        print_text(f"  {file}")
+    if made.environment:
+        stderr.print(f"left out, to be set in the environment of each host: {', '.join(made.environment)}")
+    stderr.print(f"on a host: rollwright worker join {made.path.name} --data DIR")
 
 
 @cluster_app.command("down")

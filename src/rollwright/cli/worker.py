@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -12,6 +13,9 @@ from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selec
 from rollwright.cli.roll_options import Jobs, default_jobs
 from rollwright.cli.text import format_duration, print_table
 from rollwright.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rollwright.pool.worker.task_function import WorkerReport
 
 __all__ = ["worker_app"]
 
@@ -95,6 +99,55 @@ def run_command(
             from rollwright.app.worker import help_pool  # noqa: PLC0415 - keeps --help light
 
             report = help_pool(name, experiment=experiment, prepared=prepared, url=url, **shared)
+    return _tell_report(report)
+
+
+@worker_app.command("join")
+def join_command(
+    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="What `rollwright cluster bundle` made.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The folder of the market data on this host.", show_default=False)
+    ] = None,
+    jobs: Jobs = None,
+    until_empty: UntilEmpty = True,
+    where: Where = None,
+    tags: Tags = None,
+    trusted: TrustOption = None,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Take a bundle though a later one of its project was here.")
+    ] = False,
+    only_check: Annotated[bool, typer.Option("--check", help="Verify and unpack it, and start no work.")] = False,
+) -> int:
+    """Train windows of a campaign of another machine, whose file system this host does not share.
+
+    The bundle is verified by the keys and machines that you trust before anything of it is unpacked, and unpacked into
+    a folder of its own; every file of the market data is compared. Then it is `rollwright worker run`. Passwords come
+    from the environment.
+    """
+    from rollwright.app.bundle.joining import join_bundle  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign_helper import help_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
+
+    joined = join_bundle(source, data=data, allow_older=allow_older)
+    stderr.print(f"campaign {joined.name}, signed by {joined.signer}, in {joined.folder}; market data: {joined.market}")
+    if only_check:
+        return 0
+    with clean_stdout():
+        report = help_campaign(
+            joined.name,
+            jobs=jobs or default_jobs(),
+            until_empty=until_empty,
+            query=make_selection(where).query(),
+            tags=tuple(tags or ()),
+            trusted=tuple(trusted or ()),
+            project=joined.folder,
+            on_event=tell_event,
+        )
+    return _tell_report(report)
+
+
+def _tell_report(report: WorkerReport) -> int:
+    """Say what a worker did, and return the exit code."""
     if not (report.started or report.done or report.failed or report.released or report.interrupted):
         stderr.print("there was nothing to do: no task waits; how it stands: rollwright status, rollwright pool ls")
         return 0

@@ -40,6 +40,7 @@ _PROOF: Final = 64
 _BY_KEY: Final = 1
 _BY_MACHINE: Final = 2
 _MAX_HEAD: Final = 1 << 16
+_UNPICKLED: Final = "would have to be unpickled, which can run any code"
 _FIELDS: Final = {"fmt": str, "name": str, "producer": str, "len": int, "sha256": str}
 
 
@@ -133,7 +134,9 @@ def payload_digest(data: bytes) -> str:
     return sha256(memoryview(data)[_FIXED.size + length :]).hexdigest()
 
 
-def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring: Keyring | None = None) -> Opened:
+def open_sealed(
+    data: bytes, *, fmt: str, name: str | None, where: str, keyring: Keyring | None = None, danger: str = _UNPICKLED
+) -> Opened:
     """Return what the envelope `data` holds, after checking it.
 
     1. Read the fixed part and the head, whose length is limited.
@@ -147,6 +150,8 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
         What it must be; None admits any name.
     where : str
         The file's name in error messages.
+    danger : str
+        What would happen with the payload, in the message of an untrusted one.
 
     Raises
     ------
@@ -166,7 +171,7 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
     start, head, payload = view[: _FIXED.size - _PROOF], view[_FIXED.size :][:length], view[_FIXED.size + length :]
     if length > _MAX_HEAD or len(head) != length:
         raise CorruptArtifactError(f"{where} is no complete envelope")
-    signed_by = _verify_signer(ring, kind, signer, proof, (start, head, payload), where)
+    signed_by = _verify_signer(ring, kind, signer, proof, (start, head, payload), f"{where} {danger}")
     fields = _parse_head(bytes(head), where)
     if fields["len"] != len(payload) or not compare_digest(fields["sha256"], sha256(payload).hexdigest()):
         raise CorruptArtifactError(f"{where} does not hold what its head says")
@@ -183,7 +188,7 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
 
 
 def _verify_signer(
-    ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple[memoryview, ...], where: str
+    ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple[memoryview, ...], what: str
 ) -> str:
     """Return who signed the bytes, or refuse them."""
     trusted = Trusted(ring.folder)
@@ -212,7 +217,7 @@ def _verify_signer(
     if trusted.has_file(whole.hexdigest()):
         return f"trusted file {whole.hexdigest()[:16]}"
     raise UntrustedArtifactError(
-        f"{where} would have to be unpickled, which can run any code, and it has no trusted signature: {reason}",
+        f"{what}, and it has no trusted signature: {reason}",
         hint=f"if you know where it comes from: rollwright trust add {whole.hexdigest()}",
     )
 
