@@ -347,7 +347,7 @@ class TestAddresses:
 
     def test_a_kind_that_nothing_installed_stores_is_told(self, tmp_path):
         with pytest.raises(ConfigError, match="nothing installed here stores files at nowhere"):
-            RemoteFiles("nowhere://x", patience=0).read_text("y")
+            RemoteFiles("nowhere://x", patience=0).fetch_text("y")
 
     def test_copies_lie_in_the_project(self, tmp_path):
         settings = load_settings({"tracking.artifacts": "s3://house/x/"}, start=tmp_path, environ={})

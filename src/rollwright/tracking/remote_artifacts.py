@@ -194,7 +194,7 @@ class RemoteArtifactStore:
     def _read_manifest(self) -> tuple[dict[str, ArtifactRef], bool]:
         """Return what the manifest at the address lists, and whether a seal covers it."""
         key = f"{self._key}/{MANIFEST}"
-        text = self._remote.read_text(key)
+        text = self._remote.fetch_text(key)
         if text is None and self._marked:
             self._remote.check_marked()
         if text != self._parsed[0]:

@@ -97,7 +97,7 @@ class RemoteFiles:
         data = text.encode()
         self._write(key, len(data), lambda store, place, seconds: _call(store, seconds, "pipe_file", place, data))
 
-    def read_text(self, key: str) -> str | None:
+    def fetch_text(self, key: str) -> str | None:
         """Return a text; None when there is no such file.
 
         Raises
@@ -155,7 +155,7 @@ class RemoteFiles:
 
     def mark(self) -> None:
         """Make a file that tells an address without runs from one that is wrong or away."""
-        if self.read_text(MARK) is None:
+        if self.fetch_text(MARK) is None:
             self.put_text("Files of runs. Where this file is missing, the address is another, or away.\n", MARK)
 
     def check_marked(self) -> None:
@@ -166,7 +166,7 @@ class RemoteFiles:
         ArtifactStorageError
             When it was not: then nothing is known to be missing.
         """
-        if self.read_text(MARK) is None:
+        if self.fetch_text(MARK) is None:
             raise ArtifactStorageError(
                 f"{self.show('')} holds no files of runs, not even their mark `{MARK}`",
                 hint="does `tracking.artifacts` name the right bucket and folder? if the files are lost for good, "
