@@ -25,7 +25,7 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.pool.store import ManagerStore
 from rollwright.training.user_code import hash_again
 
-__all__ = ["ComparisonStanding", "PoolStanding", "digest_results", "digest_wish", "read_comparison_standing"]
+__all__ = ["ComparisonStanding", "PoolStanding", "digest_results", "digest_request", "read_comparison_standing"]
 
 _FORMAT: Final = 1
 
@@ -70,14 +70,14 @@ class ComparisonStanding:
 
     Attributes
     ----------
-    wish : str
-        What `digest_wish` told.
+    request : str
+        What `digest_request` told.
     results : str
         What `digest_results` told.
     pools : tuple of PoolStanding
     """
 
-    wish: str
+    request: str
     results: str
     pools: tuple[PoolStanding, ...]
 
@@ -94,7 +94,7 @@ class ComparisonStanding:
             }
             for one in self.pools
         ]
-        content = {"format": _FORMAT, "wish": self.wish, "results": self.results, "pools": pools}
+        content = {"format": _FORMAT, "request": self.request, "results": self.results, "pools": pools}
         write_text(path, json.dumps(content, indent=0, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -106,11 +106,11 @@ class ComparisonStanding:
         ValueError, KeyError, TypeError
             For anything else.
         """
-        fields = take_fields(value, ("format", "wish", "results", "pools"), "the note")
+        fields = take_fields(value, ("format", "request", "results", "pools"), "the note")
         if fields["format"] != _FORMAT:
             raise ValueError("it is of another version")
         return cls(
-            wish=take_digest(fields["wish"], "what is asked for"),
+            request=take_digest(fields["request"], "what is asked for"),
             results=take_digest(fields["results"], "the digest of the results"),
             pools=tuple(take_list(fields["pools"], _read_pool, "the pools")),
         )
@@ -142,7 +142,7 @@ def read_comparison_standing(path: Path) -> ComparisonStanding | None:
         return None
 
 
-def digest_wish(record: ComparisonRecord, premises: Sequence[tuple[str, str, Premises]]) -> str:
+def digest_request(record: ComparisonRecord, premises: Sequence[tuple[str, str, Premises]]) -> str:
     """Return a hash of what a comparison is asked for, and of what each workflow would work on.
 
     Parameters

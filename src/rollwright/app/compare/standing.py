@@ -22,7 +22,7 @@ from rollwright.compare.standing import (
     ComparisonStanding,
     PoolStanding,
     digest_results,
-    digest_wish,
+    digest_request,
     read_comparison_standing,
 )
 from rollwright.compare.stored_evaluations import read_evaluations_from
@@ -95,7 +95,7 @@ class StandingComparison:
             record = self._record
             for name, lock in locks.items():
                 record = record.with_environment(name, environment_key(lock))
-            if standing.wish != digest_wish(record, self._premises) or find_abandoned_runs(self._settings.root):
+            if standing.request != digest_request(record, self._premises) or find_abandoned_runs(self._settings.root):
                 return None
             if standing.results != self._digest_results() or not self._hold(standing):
                 return None
@@ -124,7 +124,7 @@ class StandingComparison:
             if len(found) < len(pools) or self._find_premises() != premises:
                 return
             standing = ComparisonStanding(
-                wish=digest_wish(record, premises), results=self._digest_results(), pools=found
+                request=digest_request(record, premises), results=self._digest_results(), pools=found
             )
         except (RollwrightError, OSError) as error:
             _logger.debug("standing.not_noted campaign=%s error=%s", record.name, error)
