@@ -25,7 +25,7 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.pool.store import ManagerStore
 from rollwright.training.user_code import hash_again
 
-__all__ = ["ComparisonStanding", "PoolStanding", "digest_results", "digest_request", "read_comparison_standing"]
+__all__ = ["ComparisonStanding", "PoolStanding", "digest_request", "digest_results", "read_comparison_standing"]
 
 _FORMAT: Final = 1
 

@@ -21,8 +21,8 @@ from rollwright.compare.record import ComparedModel, ComparisonRecord, pool_name
 from rollwright.compare.standing import (
     ComparisonStanding,
     PoolStanding,
-    digest_results,
     digest_request,
+    digest_results,
     read_comparison_standing,
 )
 from rollwright.compare.stored_evaluations import read_evaluations_from
