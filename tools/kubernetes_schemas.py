@@ -20,7 +20,7 @@ from finding import ROOT
 from ruamel.yaml import YAML
 
 from rollwright.launch.kubernetes import KubernetesLauncher
-from rollwright.launch.kubernetes_objects import PodPlan
+from rollwright.launch.kubernetes_objects import PodPlan, WorkToScaleBy
 from rollwright.launch.launcher import Resources, WorkerCommand
 
 TARGET: Final = ROOT / "tests" / "launch" / "kubernetes_schemas.json"
@@ -40,7 +40,7 @@ def print_documents() -> Iterator[Mapping[str, Any]]:
         launcher.describe(2, _command(ends=True), full),
         launcher.describe(2, _command(ends=False), full),
         *(
-            launcher.describe_scaling(_command(ends=True), full, least=0, most=3, every=15, url=url, jobs=2)
+            launcher.describe_scaling(_command(ends=True), full, WorkToScaleBy(url=url, least=0, most=3, every=15))
             for url in ("postgresql://db/tasks", "mongodb://db/tasks")
         ),
     ]

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_SUPERVISOR = '"$@" & echo $! > "$0.pid"; wait $!; echo $? > "$0.exit"'
+_SUPERVISOR = 'echo $$ > "$0.group"; "$@" & echo $! > "$0.pid"; wait $!; echo $? > "$0.exit"'
 
 
 def install(programs: Path, state: Path, *names: str) -> None:
@@ -34,10 +34,10 @@ def install(programs: Path, state: Path, *names: str) -> None:
 
 def end_all(state: Path) -> None:
     """Kill what was started and still runs."""
-    for note in state.glob("*.pid"):
+    for note in state.glob("*.group"):
         if not note.with_suffix(".exit").exists():
             with suppress(ProcessLookupError, ValueError):
-                os.kill(int(note.read_text()), signal.SIGKILL)
+                os.killpg(int(note.read_text()), signal.SIGKILL)
 
 
 def start(state: Path, name: str, words: list[str], folder: str, environ: dict[str, str]) -> None:

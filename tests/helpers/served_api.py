@@ -14,12 +14,12 @@ from rollwright.web.server import ListenAddress, make_server, open_socket
 
 
 @contextmanager
-def serve_api(*readers, address=None, every=0.01, clock=None):
+def serve_api(*readers, address=None, every=0.01, clock=None, read_metrics=None):
     """Yield an HTTP client of the API of these readers."""
     address = address if address is not None else ListenAddress(port=0)
     with LatestSignals(readers, every=every, clock=clock) as latest, open_socket(address) as opened:
         port = opened.getsockname()[1]
-        server = make_server(readers, latest, address.rules(port))
+        server = make_server(readers, latest, address.rules(port), read_metrics)
         opened.listen(64)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()

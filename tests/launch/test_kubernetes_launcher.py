@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 import engine_programs
 from rollwright.errors import ConfigError, LaunchError
 from rollwright.launch.kubernetes import KubernetesLauncher
-from rollwright.launch.kubernetes_objects import PodPlan, digest_name
+from rollwright.launch.kubernetes_objects import PodPlan, WorkToScaleBy, digest_name
 from rollwright.launch.launcher import Resources, WorkerCommand
 
 SCHEMAS = json.loads((Path(__file__).parent / "kubernetes_schemas.json").read_text())
@@ -55,10 +55,11 @@ def make_launcher(plan: PodPlan = PLAN, **given: Any) -> KubernetesLauncher:
     return KubernetesLauncher(plan, project="p1", **{"make_token": lambda: "t", **given})
 
 
-def scale(url: str = "postgresql://user:secret@db/tasks", *, plan: PodPlan = PLAN, name: str = "alpha") -> str:
-    return make_launcher(plan).describe_scaling(
-        make_command(name=name), FULL, least=1, most=4, every=15, url=url, jobs=2
-    )
+def scale(
+    url: str = "postgresql://user:secret@db/tasks", *, plan: PodPlan = PLAN, name: str = "alpha", **given: Any
+) -> str:
+    work = WorkToScaleBy(url=url, least=1, most=4, every=15, jobs=2, **given)
+    return make_launcher(plan).describe_scaling(make_command(name=name), FULL, work)
 
 
 def load(text: str) -> list[dict[str, Any]]:

@@ -111,8 +111,8 @@ class TestNodes:
         import ray  # noqa: PLC0415 - in an environment of its own
 
         ray.shutdown()
-        with pytest.raises(LaunchError, match="no cluster of Ray answers at 127"):
-            RayLauncher(address="127.0.0.1:1", project="p").list()
+        with pytest.raises(LaunchError, match=r"no cluster of Ray answers at 127.*: nothing came within 4 s"):
+            RayLauncher(address="127.0.0.1:1", project="p", patience=4).list()
 
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from rollwright.app.campaign_record import find_campaign
+from rollwright.app.elastic import ElasticController, ElasticTerms, ScalingStep
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError
 from rollwright.launch.kubernetes import KubernetesLauncher
-from rollwright.launch.kubernetes_objects import PodPlan
+from rollwright.launch.kubernetes_objects import PodPlan, WorkToScaleBy
 from rollwright.launch.launcher import LaunchedWorker, Launcher, Resources, WorkerCommand
 from rollwright.launch.local import LocalLauncher
 from rollwright.launch.ray import RayLauncher
 from rollwright.launch.slurm import SlurmLauncher
+from rollwright.pool.needs import Offer
+from rollwright.pool.urls import store_from_url
+from rollwright.pool.worker.wakeup import SignalHandler
 
 __all__ = [
     "check_shared_stores",
+    "describe_scaling",
     "describe_workers",
     "list_launched",
     "make_command",
+    "make_offer",
     "make_resources",
     "open_kubernetes",
     "open_launcher",
+    "scale_workers",
     "start_workers",
     "stop_workers",
 ]
@@ -188,6 +196,75 @@ def stop_workers(name: str | None, *, on: str | None = None, project: Path | Non
     if found:
         launcher.cancel([worker.id for worker in found])
     return found
+
+
+def scale_workers(
+    name: str | None,
+    terms: ElasticTerms,
+    *,
+    on: str | None = None,
+    until_empty: bool = True,
+    once: bool = False,
+    project: Path | None = None,
+    tell: Callable[[ScalingStep], None] = lambda _step: None,
+) -> ScalingStep | None:
+    """Keep as many workers of a campaign as there is work, until told to stop, or look `once`.
+
+    Returns the last step; see `ElasticController`, whose errors are raised.
+    """
+    settings, campaign = _find(name, project)
+    launcher = open_launcher(settings, on)
+    check_shared_stores(settings, launcher)
+    store = store_from_url(settings.resolve_url(settings.pool.url))
+    stopping = threading.Event()
+    try:
+        controller = ElasticController(
+            store=store,
+            launcher=launcher,
+            command=make_command(settings, campaign, launcher, jobs=terms.jobs, until_empty=until_empty),
+            resources=make_resources(settings),
+            offer=make_offer(settings),
+            terms=terms,
+            folder=settings.state_dir / "elastic",
+            tell=tell,
+        )
+        with SignalHandler(stopping.set):
+            return controller.run(stopping, once=once)
+    finally:
+        store.close()
+
+
+def describe_scaling(
+    name: str | None, terms: ElasticTerms, *, on: str | None = None, project: Path | None = None
+) -> str:
+    """Return the documents by which KEDA scales the workers of a campaign.
+
+    Raises
+    ------
+    ConfigError
+        For another engine than Kubernetes, and where KEDA would not reach the pool.
+    """
+    settings, campaign = _find(name, project)
+    chosen = on if on is not None else settings.cluster.launcher
+    if chosen != "kubernetes":
+        raise ConfigError(
+            f"nothing is printed by which {chosen} would scale workers itself",
+            hint="leave out --print: the command scales them; or --on kubernetes, where KEDA does",
+        )
+    launcher = open_kubernetes(settings)
+    offer = make_offer(settings)
+    work = WorkToScaleBy(
+        url=settings.pool.url, least=terms.least, most=terms.most, every=terms.every, jobs=terms.jobs,
+        tags=tuple(sorted(offer.tags)), memory=offer.memory,
+    )  # fmt: skip
+    command = make_command(settings, campaign, launcher, jobs=terms.jobs)
+    return launcher.describe_scaling(command, make_resources(settings), work)
+
+
+def make_offer(settings: Settings) -> Offer:
+    """Return what a worker that the settings describe can do."""
+    del settings
+    return Offer()
 
 
 def _find(name: str | None, project: Path | None) -> tuple[Settings, str]:

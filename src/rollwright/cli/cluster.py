@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text, stderr
+from rollwright.cli.quantities import parse_duration
 from rollwright.cli.text import print_table
 from rollwright.core.text import count_noun
+
+if TYPE_CHECKING:
+    from rollwright.app.elastic import ElasticTerms, ScalingStep
 
 __all__ = ["On", "cluster_app"]
 
@@ -34,15 +39,36 @@ def up_command(
     until_empty: Annotated[
         bool, typer.Option("--until-empty/--keep-waiting", help="End when nothing is left to do.")
     ] = True,
+    elastic: Annotated[
+        bool, typer.Option("--elastic", help="Go on, and keep as many workers as there is work for.")
+    ] = False,
+    least: Annotated[int, typer.Option("--min", min=0, max=10_000, help="With --elastic: workers always there.")] = 0,
+    most: Annotated[int | None, typer.Option("--max", min=1, max=10_000, help="With --elastic: the most.")] = None,
+    every: Annotated[
+        float, typer.Option(parser=parse_duration, metavar="TIME", help="With --elastic: between two looks.")
+    ] = 15.0,
+    once: Annotated[bool, typer.Option("--once", help="With --elastic: look once, as a cron job does.")] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Print what would be submitted; start nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start workers for a campaign that was started here. Ending one costs no attempt: it gives its windows back.
 
-    What each worker is given (cores, memory, GPUs, time) and more options of sbatch are the settings `cluster.*`.
+    What each worker is given (cores, memory, GPUs, time) and more options of sbatch are the settings `cluster.*`. With
+    --elastic Ctrl-C ends the command and leaves the workers; `rollwright cluster down NAME` ends them.
     """
     from rollwright.app.cluster import describe_workers, start_workers  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.elastic import ElasticTerms  # noqa: PLC0415 - as above
 
+    if elastic:
+        if most is None:
+            raise typer.BadParameter("--elastic needs --max: the most workers that there may be")
+        _scale(
+            name, ElasticTerms(least=least, most=most, jobs=jobs, every=every), on=on, until_empty=until_empty,
+            once=once, only_print=only_print, as_json=as_json,
+        )  # fmt: skip
+        return
+    if once or most is not None or least:
+        raise typer.BadParameter("--min, --max and --once are for --elastic")
     if only_print:
         print(describe_workers(name, count, on=on, jobs=jobs, until_empty=until_empty), end="")
         return
@@ -52,6 +78,35 @@ def up_command(
         return
     print_text(f"{count_noun(len(ids), 'worker')} of {campaign} started: {', '.join(ids)}")
     stderr.print("look at them: rollwright cluster ls; end them: rollwright cluster down")
+
+
+def _scale(
+    name: str | None,
+    terms: ElasticTerms,
+    *,
+    on: str | None,
+    until_empty: bool,
+    once: bool,
+    only_print: bool,
+    as_json: bool,
+) -> None:
+    from rollwright.app.cluster import describe_scaling, scale_workers  # noqa: PLC0415 - keeps --help light
+
+    if only_print:
+        print(describe_scaling(name, terms, on=on), end="")
+        return
+
+    def tell(step: ScalingStep) -> None:
+        if as_json:
+            line = {"wanted": step.wanted, "there": step.there, "started": step.start, "ended": len(step.end)}
+            print(json.dumps(line), flush=True)
+        elif step.start or step.end:
+            change = f"{step.start} started" if step.start else f"{len(step.end)} told to end"
+            print_text(f"{count_noun(step.there, 'worker')} there, work for {step.wanted}: {change}")
+
+    step = scale_workers(name, terms, on=on, until_empty=until_empty, once=once, tell=tell)
+    if step is not None and step.over and not as_json:
+        print_text("nothing is left to do")
 
 
 @cluster_app.command("ls")

@@ -10,6 +10,7 @@ import typer
 
 from rollwright.cli.console import print_json, stderr
 from rollwright.cli.pool_change import change_app
+from rollwright.cli.pool_metrics import metrics_app
 from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, make_selection
 from rollwright.cli.text import format_duration, format_time, print_table
 from rollwright.core.text import escape_lines, escape_text
@@ -192,6 +193,7 @@ def watch_command(
 
 
 pool_app.registered_commands += change_app.registered_commands
+pool_app.registered_commands += metrics_app.registered_commands
 
 
 def _counts(counts: Mapping[Status, int]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from rollwright.launch.kubernetes_objects import (
     INDEX,
     SUBMISSION,
     PodPlan,
+    WorkToScaleBy,
     digest_name,
     format_documents,
     make_deployment,
@@ -135,35 +136,15 @@ class KubernetesLauncher:
             name_submission(self._project, command.name, self._make_token()), count, command, resources
         )
 
-    def describe_scaling(
-        self, command: WorkerCommand, resources: Resources, *, least: int, most: int, every: float, url: str, jobs: int
-    ) -> str:
+    def describe_scaling(self, command: WorkerCommand, resources: Resources, work: WorkToScaleBy) -> str:
         """Return documents by which KEDA starts workers as long as there is work; nothing is submitted.
-
-        Parameters
-        ----------
-        command : WorkerCommand
-            One that ends when nothing is left to do.
-        resources : Resources
-        least, most : int
-            Workers that are there always, and at most.
-        every : float
-            Seconds between two looks at the pool.
-        url : str
-            The task store's; only its kind and database are used, KEDA has the whole from the Secret.
-        jobs : int
-            Windows that each worker trains at the same time.
 
         Raises
         ------
         ConfigError
             Without a Secret that holds the address of the task store, and for a store that KEDA cannot read.
         """
-        return format_documents(
-            make_scaling(
-                self._plan, self._project, command, resources, least=least, most=most, every=every, url=url, jobs=jobs
-            )
-        )
+        return format_documents(make_scaling(self._plan, self._project, command, resources, work))
 
     def _describe(self, name: str, count: int, command: WorkerCommand, resources: Resources) -> str:
         make = make_job if command.ends else make_deployment

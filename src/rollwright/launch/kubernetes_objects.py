@@ -25,6 +25,7 @@ __all__ = [
     "INDEX",
     "SUBMISSION",
     "PodPlan",
+    "WorkToScaleBy",
     "digest_name",
     "format_documents",
     "make_deployment",
@@ -51,7 +52,12 @@ _KEPT: Final = 86_400
 """Seconds that a Job which has ended can be looked at."""
 _ADDRESS: Final = "ROLLWRIGHT_POOL__URL"
 """The key of the Secret that holds the address of the task store."""
-_DEMAND: Final = "SELECT coalesce(sum(open + running), 0) FROM pool_demand"
+_DEMAND: Final = "SELECT coalesce(least(sum(open + running), min(max_running)), 0) FROM pool_demand"
+_MET: Final = (
+    "NOT EXISTS (SELECT FROM unnest(string_to_array(needs, ',')) AS need "
+    "WHERE need NOT LIKE 'memory=%' AND need <> ALL (ARRAY[{tags}]::text[]))"
+)
+_FITS: Final = "coalesce(substring(needs FROM 'memory=([0-9.]+)$')::float8, 0) <= {memory:.15g}"
 _PLAIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9./-]{3,}")
 _WORDS: Final = ("true", "false", "null", "none")
 _KINDS: Final = {"postgresql": "postgresql", "postgres": "postgresql", "mongodb": "mongodb", "mongodb+srv": "mongodb"}
@@ -122,6 +128,35 @@ class PodPlan:
                     f"`{escape_text(name, longest=100)}` is no name of a {what}",
                     hint="small letters, digits and hyphens",
                 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkToScaleBy:
+    """How KEDA finds how many workers there is work for.
+
+    Attributes
+    ----------
+    url : str
+        The task store's; only its kind and database are used, KEDA has the whole from the Secret.
+    least, most : int
+        Workers that are there always, and at most.
+    every : float
+        Seconds between two looks at the pool.
+    jobs : int
+        Windows that each worker trains at the same time.
+    tags : tuple of str
+        What each worker has: tasks that need anything else do not count.
+    memory : float or None
+        GB that each has for a task; not limited if None.
+    """
+
+    url: str
+    least: int
+    most: int
+    every: float
+    jobs: int = 1
+    tags: tuple[str, ...] = ()
+    memory: float | None = None
 
 
 def digest_name(name: str) -> str:
@@ -196,18 +231,13 @@ def make_scaling(
     project: str,
     command: WorkerCommand,
     resources: Resources,
-    *,
-    least: int,
-    most: int,
-    every: float,
-    url: str,
-    jobs: int,
+    work: WorkToScaleBy,
 ) -> list[dict[str, Any]]:
     """Return a ScaledJob of KEDA and the TriggerAuthentication by which it reads the pool; see `KubernetesLauncher`."""
-    kind = _KINDS.get(urlsplit(url).scheme.lower())
+    kind = _KINDS.get(urlsplit(work.url).scheme.lower())
     if kind is None:
         raise ConfigError(
-            f"KEDA does not read {mask_secrets(url)}",
+            f"KEDA does not read {mask_secrets(work.url)}",
             hint="keep the tasks in PostgreSQL or MongoDB: pool.url = postgresql://…",
         )
     if plan.secret is None:
@@ -224,17 +254,15 @@ def make_scaling(
         "metadata": metadata,
         "spec": {"secretTargetRef": [{"parameter": parameter, "name": plan.secret, "key": _ADDRESS}]},
     }
-    trigger = (
-        _postgresql_trigger(command, resources, jobs) if kind == "postgresql" else _mongodb_trigger(command, url, jobs)
-    )
+    trigger = _postgresql_trigger(command, work) if kind == "postgresql" else _mongodb_trigger(command, work)
     scaled = {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledJob",
         "metadata": metadata,
         "spec": {
-            "pollingInterval": max(1, math.ceil(every)),
-            "minReplicaCount": least,
-            "maxReplicaCount": most,
+            "pollingInterval": max(1, math.ceil(work.every)),
+            "minReplicaCount": work.least,
+            "maxReplicaCount": work.most,
             "successfulJobsHistoryLimit": 3,
             "failedJobsHistoryLimit": 3,
             "rollout": {"strategy": "gradual"},
@@ -251,24 +279,31 @@ def make_scaling(
     return [authentication, scaled]
 
 
-def _postgresql_trigger(command: WorkerCommand, resources: Resources, jobs: int) -> dict[str, str]:
+def _postgresql_trigger(command: WorkerCommand, work: WorkToScaleBy) -> dict[str, str]:
     """Return what counts the tasks that these workers could take, or hold, as KEDA subtracts the jobs that run."""
     pool = command.name.replace("'", "''")
-    del resources
+    conditions = ["NOT paused", f"pool = '{pool}'", _MET.format(tags=", ".join(f"'{tag}'" for tag in work.tags))]
+    conditions += [_FITS.format(memory=work.memory)] if work.memory is not None else []
     return {
-        "query": f"{_DEMAND} WHERE NOT paused AND pool = '{pool}'",
-        "targetQueryValue": str(jobs),
+        "query": f"{_DEMAND} WHERE {' AND '.join(conditions)}",
+        "targetQueryValue": str(work.jobs),
         "activationTargetQueryValue": "0",
     }
 
 
-def _mongodb_trigger(command: WorkerCommand, url: str, jobs: int) -> dict[str, str]:
-    query = {"pool": command.name, "status": {"$in": ["waiting", "part_done", "running"]}}
+def _mongodb_trigger(command: WorkerCommand, work: WorkToScaleBy) -> dict[str, str]:
+    """Return the same as a filter of documents; the memory that tasks ask for, pauses and caps are not in it."""
+    met = f"^(?:(?:{'|'.join(work.tags)})(?:,|$))*(?:memory=[0-9.]+)?$" if work.tags else "^(?:memory=[0-9.]+)?$"
+    query = {
+        "pool": command.name,
+        "status": {"$in": ["waiting", "part_done", "running"]},
+        "$or": [{"needs": {"$exists": False}}, {"needs": {"$regex": met}}],
+    }
     return {
-        "dbName": urlsplit(url).path.strip("/"),
-        "collection": "tasks",
+        "dbName": urlsplit(work.url).path.strip("/"),
+        "collection": "rollwright_tasks",
         "query": json.dumps(query, ensure_ascii=True),
-        "queryValue": str(jobs),
+        "queryValue": str(work.jobs),
         "activationQueryValue": "0",
     }
 

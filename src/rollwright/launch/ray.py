@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 import secrets
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from rollwright.core.masking import mask_secrets
 from rollwright.core.optional import require
 from rollwright.core.text import escape_text, is_name
 from rollwright.errors import ConfigError, LaunchError
@@ -39,6 +42,8 @@ class RayLauncher:
         Further resources of Ray that each worker asks for, as ``highmem=1``.
     project : str
         What tells the workers of this project from those of others.
+    patience : float
+        Seconds within which the cluster must answer.
 
     Raises
     ------
@@ -52,7 +57,9 @@ class RayLauncher:
         multi_host=True, warns_before_end=True, has_time_limit=False, restarts=True, elastic=True
     )
 
-    def __init__(self, *, address: str = "auto", resources: Sequence[str] = (), project: str) -> None:
+    def __init__(
+        self, *, address: str = "auto", resources: Sequence[str] = (), project: str, patience: float = 30.0
+    ) -> None:
         self._resources: dict[str, float] = {}
         for text in resources:
             found = _RESOURCE.fullmatch(text)
@@ -62,6 +69,7 @@ class RayLauncher:
                 )
             self._resources[found[1]] = float(found[2] or 1)
         self._address = address
+        self._patience = patience
         self._namespace = f"rollwright-{project}"
         self._ray: Any = require("ray", extra="ray")
 
@@ -148,15 +156,34 @@ class RayLauncher:
     def _connect(self) -> None:
         if self._ray.is_initialized():
             return
+        if not self._address.startswith("ray://"):  # a client gives up by itself
+            self._check_head()
         try:
             self._ray.init(
                 address=self._address, namespace=self._namespace, log_to_driver=False, configure_logging=False
             )
         except (ConnectionError, ValueError, RuntimeError, OSError, self._ray.exceptions.RayError) as error:
-            raise LaunchError(
-                f"no cluster of Ray answers at {escape_text(self._address, longest=200)}: {_first_line(error)}",
-                hint="start one (ray start --head), or name its head: cluster.ray_address",
-            ) from error
+            raise self._make_error(_first_line(error)) from error
+
+    def _check_head(self) -> None:
+        """Ask whether the head is healthy by Ray's own program: `ray.init` cannot be given up where nobody answers."""
+        words = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+        words += [] if self._address == "auto" else ["--address", self._address]
+        try:
+            done = subprocess.run(  # noqa: S603 - an argument each, and no shell
+                words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=self._patience, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise self._make_error(f"nothing came within {self._patience:g} s") from error
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()
+            raise self._make_error(escape_text(mask_secrets(said[-1] if said else ""), longest=300))
+
+    def _make_error(self, said: str) -> LaunchError:
+        return LaunchError(
+            f"no cluster of Ray answers at {escape_text(self._address, longest=200)}: {said}",
+            hint="start one (ray start --head), or name its head: cluster.ray_address",
+        )
 
     def _find(self) -> dict[str, tuple[str, Any]]:
         """Return the campaign and the handle of every actor of this project, by id."""

@@ -34,7 +34,7 @@ note = {"words": sys.argv[2:], "folder": os.getcwd(), "variable": os.environ.get
 draft = place / f"draft-{os.getpid()}"
 draft.write_text(json.dumps(note))
 draft.rename(place / f"started-{os.getpid()}")
-while not (place / "finish").exists():
+while place.exists() and not (place / "finish").exists():
     signal.sigtimedwait([signal.SIGUSR2], 0.02)
 """
 

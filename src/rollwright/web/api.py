@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from rollwright import __version__
+from rollwright.app.metrics import METRICS_TYPE
 from rollwright.app.online.serve import Scores, ServingReader
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import RollwrightError, SignalNotFoundError, StoreUnavailableError, TrackingUnavailableError
@@ -200,12 +201,19 @@ class _Routes:
         return ReadinessAnswer(ready=all(ready.values()), servings=ready)
 
 
-def make_application(readers: Sequence[ServingReader], latest: LatestSignals, rules: AccessRules) -> RequestGuard:
+def make_application(
+    readers: Sequence[ServingReader],
+    latest: LatestSignals,
+    rules: AccessRules,
+    read_metrics: Callable[[], str] | None = None,
+) -> RequestGuard:
     """Return the whole application: the routes behind the guard."""
-    return RequestGuard(make_api(readers, latest), rules, latest)
+    return RequestGuard(make_api(readers, latest, read_metrics), rules, latest)
 
 
-def make_api(readers: Sequence[ServingReader], latest: LatestSignals) -> FastAPI:
+def make_api(
+    readers: Sequence[ServingReader], latest: LatestSignals, read_metrics: Callable[[], str] | None = None
+) -> FastAPI:
     """Return the routes, without the guard that belongs before them."""
     off: Any = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False, "operation_spans": False}
     api = FastAPI(
@@ -226,6 +234,8 @@ def make_api(readers: Sequence[ServingReader], latest: LatestSignals) -> FastAPI
     _add_signal_routes(api, routes)
     _add_serving_routes(api, routes)
     _add_page(api)
+    if read_metrics is not None:
+        _add_metrics(api, read_metrics)
     api.add_exception_handler(HTTPException, _answer_http_error)
     api.add_exception_handler(RequestValidationError, _answer_bad_request)
     api.add_exception_handler(RollwrightError, _answer_error)
@@ -355,6 +365,13 @@ def _add_page(api: FastAPI) -> None:
     @api.get("/docs.css", include_in_schema=False)
     def style() -> Response:
         return Response(STYLE, media_type="text/css")
+
+
+def _add_metrics(api: FastAPI, read_metrics: Callable[[], str]) -> None:
+    @api.get("/metrics", include_in_schema=False)
+    def metrics(query: Annotated[NoQuery, Query()]) -> Response:
+        del query
+        return Response(read_metrics(), headers={"content-type": METRICS_TYPE, "cache-control": "no-store"})
 
 
 def _choose(request: Request, query: FormatQuery) -> Media:

@@ -156,9 +156,14 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(_HEAD_SECONDS, self._drop_slow)
 
 
-def make_server(readers: Sequence[ServingReader], latest: LatestSignals, rules: AccessRules) -> uvicorn.Server:
+def make_server(
+    readers: Sequence[ServingReader],
+    latest: LatestSignals,
+    rules: AccessRules,
+    read_metrics: Callable[[], str] | None = None,
+) -> uvicorn.Server:
     """Return a server that is not started yet; it writes no log of requests, and so of no token."""
-    application: Any = make_application(readers, latest, rules)
+    application: Any = make_application(readers, latest, rules, read_metrics)
     config = uvicorn.Config(
         application,
         http=_LimitedProtocol,
@@ -176,7 +181,11 @@ def make_server(readers: Sequence[ServingReader], latest: LatestSignals, rules: 
 
 
 def run_server(
-    readers: Sequence[ServingReader], address: ListenAddress, *, tell: Callable[[str], None] = lambda _: None
+    readers: Sequence[ServingReader],
+    address: ListenAddress,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    read_metrics: Callable[[], str] | None = None,
 ) -> None:
     """Answer requests until SIGINT or SIGTERM, which end it within seconds.
 
@@ -186,6 +195,8 @@ def run_server(
     address : ListenAddress
     tell : callable
         Called with the server's URL when requests will be answered.
+    read_metrics : callable, optional
+        Returns what ``/metrics`` answers; without, there is no such route.
 
     Raises
     ------
@@ -194,7 +205,7 @@ def run_server(
     """
     with open_socket(address) as opened, LatestSignals(readers) as latest:
         port = opened.getsockname()[1]
-        server = make_server(readers, latest, address.rules(port))
+        server = make_server(readers, latest, address.rules(port), read_metrics)
         opened.listen(_MOST_CONNECTIONS)
         host = f"[{address.host}]" if ":" in address.host else address.host
         _logger.info("serve.started host=%s port=%d", host, port)

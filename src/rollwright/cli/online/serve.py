@@ -38,7 +38,9 @@ def serve(
     """
     for package in ("fastapi", "uvicorn", "httptools"):
         require_installed(package, extra="serve")
+    from rollwright.app.metrics import PoolMetrics  # noqa: PLC0415 - keeps --help light
     from rollwright.app.online.serve_project import find_token, open_readers  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import load_settings  # noqa: PLC0415 - as above
     from rollwright.web.server import ListenAddress, run_server  # noqa: PLC0415 - an extra
 
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # of a request that is none nobody needs to hear
@@ -47,5 +49,8 @@ def serve(
     with open_readers(names or ()) as readers:
         served = ", ".join(reader.serving for reader in readers)
         run_server(
-            readers, address, tell=lambda url: stderr.print(f"serving {served} at {url}; described at {url}/docs")
+            readers,
+            address,
+            tell=lambda url: stderr.print(f"serving {served} at {url}; described at {url}/docs"),
+            read_metrics=PoolMetrics(load_settings()).read,
         )
