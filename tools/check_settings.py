@@ -44,6 +44,8 @@ MEANING: Final = {
     "worker.memory_limit": "share of the host's memory in use above which a worker takes no further task, as `0.9`",
     "worker.task_timeout": "seconds a task may take before its process is ended and the attempt has failed",
     "worker.task_memory": "GB a task's process may take, files it has mapped aside, before it is ended likewise",
+    "worker.tags": "what workers started here have, as `gpu`, for tasks that need it",
+    "worker.memory": "GB a worker has for one task, as `16G`; tasks that need more are left to others",
     "worker.store_patience": "seconds a worker goes on without an answer from the pool's store before it gives up",
     "tracking.uri": "MLflow's tracking store",
     "tracking.artifacts": "folder of recorded artifacts, or an [address](many-machines.md#storage-apart), as "

@@ -145,11 +145,12 @@ def test_workers_that_hold_tasks_are_listed(capsys, tmp_path):
 
 
 def test_a_systemd_unit_is_printed_or_written_once(capsys, campaign, tmp_path):
-    given = ["worker", "install", "c", "-j", "2", "--tag", "50% $HOME", "--kind", "systemd"]
+    has = ["-w", "def.x=50% $HOME", "--tag", "gpu", "--memory", "16G"]
+    given = ["worker", "install", "c", "-j", "2", *has, "--kind", "systemd"]
     assert run([*given, "--print"]) == 0
     unit = capsys.readouterr().out
     assert f'ExecStart="{sys.executable}" "-m" "rollwright" "worker" "run" "c" "--keep-waiting"' in unit
-    assert '"--tag" "50%% $$HOME"' in unit
+    assert '"--where" "def.x=50%% $$HOME" "--tag" "gpu" "--memory" "16G"' in unit
     assert f"WorkingDirectory={campaign}\n" in unit
     path = tmp_path / "home" / ".config" / "systemd" / "user" / "rollwright-c.service"
     assert not path.exists()

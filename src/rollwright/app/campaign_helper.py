@@ -15,7 +15,21 @@ from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
 from rollwright.training.pooled import train_in_pool
 
-__all__ = ["help_campaign"]
+__all__ = ["help_campaign", "with_typed"]
+
+
+def with_typed(
+    settings: Settings, *, tags: Sequence[str] = (), memory: float | None = None, trusted: Sequence[str] = ()
+) -> Settings:
+    """Return settings with what was typed for one worker: what it has, and modules it trusts."""
+    values: dict[str, object] = {}
+    if tags:
+        values["worker.tags"] = tuple(dict.fromkeys((*settings.worker.tags, *tags)))
+    if memory is not None:
+        values["worker.memory"] = memory
+    if trusted:
+        values["trust.modules"] = (*settings.trust.modules, *trusted)
+    return settings.with_values(values, origin="command line") if values else settings
 
 
 def help_campaign(
@@ -25,6 +39,7 @@ def help_campaign(
     until_empty: bool = True,
     query: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
+    memory: float | None = None,
     trusted: Sequence[str] = (),
     project: Path | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
@@ -40,7 +55,9 @@ def help_campaign(
     query : mapping, optional
         Only tasks that match.
     tags : sequence of str
-        Only tasks that have each of these names beneath ``tags``.
+        What this worker has beside what the settings say, for windows that need it.
+    memory : float, optional
+        GB it has for one window, over the settings.
     trusted : sequence of str
         Modules to trust beside those of the settings.
     project : Path, optional
@@ -48,12 +65,9 @@ def help_campaign(
         Called with each event and the name of the window it is about, if it is about one.
     """
     campaign = reopen_campaign(name, project=project)
-    settings = campaign.settings
-    if trusted:
-        modules = (*settings.trust.modules, *trusted)
-        settings = settings.with_values({"trust.modules": modules}, origin="command line")
+    settings = with_typed(campaign.settings, tags=tags, memory=memory, trusted=trusted)
     with using(settings):
-        return _help(campaign.name, settings, jobs, query, tags, on_event, until_empty=until_empty)
+        return _help(campaign.name, settings, jobs, query, on_event, until_empty=until_empty)
 
 
 def _help(
@@ -61,7 +75,6 @@ def _help(
     settings: Settings,
     jobs: int,
     query: Mapping[str, Any] | None,
-    tags: Sequence[str],
     on_event: Callable[[WorkerEvent, str | None], None] | None,
     *,
     until_empty: bool,
@@ -76,7 +89,6 @@ def _help(
             slots=jobs,
             settings=settings,
             query=query,
-            tags=tags,
             until_empty=until_empty,
             on_event=lambda event: tell(event, names.find(event.task_id)),
         )

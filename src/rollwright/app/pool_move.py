@@ -50,7 +50,7 @@ def move_pool(
     force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> MoveReport:
-    """Move all tasks of `pool` with their states, results and history from `source` to `target`.
+    """Move all tasks of `pool` with their states, needs, results and history, and its share, from `source` to `target`.
 
     Parameters
     ----------
@@ -93,6 +93,7 @@ def move_pool(
         if not stat.paused:
             source.resume(pool)
         raise
+    target.set_share(pool, weight=stat.weight, max_running=stat.max_running)
     if paused_by_user:
         target.pause(pool, reason=stat.reason)
     else:

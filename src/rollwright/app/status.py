@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rollwright.app.campaign_record import (
     submitted_path,
 )
 from rollwright.app.pool import Holder, make_holders, open_store
+from rollwright.app.pool_demand import Unserved
 from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
@@ -24,7 +26,7 @@ from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import group_failures
 from rollwright.pool.document import last_hint, last_line
 from rollwright.pool.query import In
-from rollwright.pool.states import Status
+from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.pool.store import PoolStore
 from rollwright.pool.types import TaskRecord
 
@@ -171,6 +173,8 @@ class CampaignStatus:
     failures : tuple of FailureGroup
     paused : bool
         Whether its pool gives no task.
+    unserved : tuple of Unserved
+        Windows that need something of a worker, of which none runs.
     seconds_left : float or None
         How long the rest will take, by what ended and who works; None when that is not known.
     report : Path or None
@@ -188,6 +192,7 @@ class CampaignStatus:
     holders: tuple[Holder, ...]
     failures: tuple[FailureGroup, ...]
     paused: bool
+    unserved: tuple[Unserved, ...]
     seconds_left: float | None
     report: Path | None
     command: str | None
@@ -215,6 +220,7 @@ class CampaignStatus:
                 for one in self.failures
             ],
             "paused": self.paused,
+            "unserved": [{"needs": one.needs.text, "windows": one.tasks} for one in self.unserved],
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
             "report": None if self.report is None else str(self.report),
             "command": self.command,
@@ -270,11 +276,21 @@ def _read(opened: OpenWindows, clock: Clock) -> CampaignStatus:
         holders=tuple(make_holders(running, now, names=names)),
         failures=failures,
         paused=paused,
+        unserved=() if paused else tuple(_find_unserved(opened.record.name, tasks.values())),
         seconds_left=_estimate_rest(windows),
         report=report if finished and report.is_file() else None,
         command=_find_command(opened.record.name, counts, failures, paused=paused, made=finished and report.is_file()),
         others=tuple(path.stem for path in list_records(opened.settings) if path.stem != opened.record.name),
     )
+
+
+def _find_unserved(pool: str, tasks: Collection[TaskRecord]) -> Iterator[Unserved]:
+    """Return the needs of tasks that wait while none with the same needs runs."""
+    running = {task.needs for task in tasks if task.status is Status.RUNNING}
+    waiting = Counter(task.needs for task in tasks if task.status in CLAIMABLE and task.needs)
+    for needs, count in sorted(waiting.items(), key=lambda item: item[0].text):
+        if needs not in running:
+            yield Unserved(pool=pool, needs=needs, tasks=count)
 
 
 def _describe(window: SubmittedWindow, task: TaskRecord | None, now: float) -> WindowStatus:

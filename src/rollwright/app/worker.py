@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rollwright.app.campaign_helper import with_typed
 from rollwright.app.pool import WindowNames, open_pool
 from rollwright.config.context import settings_for_child, using
 from rollwright.pool.states import Status
@@ -24,6 +25,7 @@ def help_pool(
     until_empty: bool = True,
     query: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
+    memory: float | None = None,
     trusted: Sequence[str] = (),
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
 ) -> WorkerReport:
@@ -39,8 +41,12 @@ def help_pool(
     url : str, optional
         The store, over the setting ``pool.url``.
     jobs : int
-    until_empty, query, tags
+    until_empty, query
         As in `Worker`.
+    tags : sequence of str
+        What this worker has beside what the settings say, for tasks that need it.
+    memory : float, optional
+        GB it has for one task, over the settings.
     trusted : sequence of str
         Modules to trust beside those of the settings.
     on_event : callable, optional
@@ -51,10 +57,7 @@ def help_pool(
     ConfigError
         When the store has no pool of that name.
     """
-    settings = settings_for_child()
-    if trusted:
-        modules = (*settings.trust.modules, *trusted)
-        settings = settings.with_values({"trust.modules": modules}, origin="command line")
+    settings = with_typed(settings_for_child(), tags=tags, memory=memory, trusted=trusted)
     tell = on_event if on_event is not None else (lambda _event, _name: None)
     with open_pool(pool, url) as manager, using(settings):
         names = WindowNames(manager.store, pool)
@@ -65,7 +68,6 @@ def help_pool(
             slots=jobs,
             settings=settings,
             query=query,
-            tags=tags,
             until_empty=until_empty,
             on_event=lambda event: tell(event, names.find(event.task_id)),
         )

@@ -16,6 +16,7 @@ from pydantic import (
 
 from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
 from rollwright.campaign.online_section import OnlineSection
+from rollwright.campaign.pool_section import NeedsSection, ShareSection
 from rollwright.campaign.search_section import SearchSection
 from rollwright.campaign.section import NUMBER, SECTION
 from rollwright.config.moment_setting import read_moment
@@ -288,6 +289,8 @@ class CampaignConfig(_Part):
     combine: CombineConfig | None = None
     budget: BudgetConfig | None = None
     pool: PoolConfig = PoolConfig()
+    needs: NeedsSection = NeedsSection()
+    share: ShareSection | None = None
     collect: CollectConfig = CollectConfig()
     analysis: AnalysisConfig = AnalysisConfig()
     backtest: BacktestConfig | None = None

@@ -19,12 +19,14 @@ from pydantic import ValidationError
 from rollwright.campaign.checks.objects import ObjectCheck, check_task
 from rollwright.campaign.config import CampaignConfig, ObjectConfig, TaskConfig
 from rollwright.campaign.member_names import MEMBER_NAME_RULE, is_member_name, name_members
+from rollwright.campaign.pool_section import read_needs_section
 from rollwright.campaign.yaml.document import KeyPath, YamlDocument, find_origin
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
 from rollwright.config.slots import find_default_module
 from rollwright.core.canonical import fingerprint
 from rollwright.errors import ConfigError, RollwrightError, TaskValueError, nearest
+from rollwright.pool.needs import Needs
 from rollwright.tasks.definition import Task
 from rollwright.tasks.generate import write_horizon_label
 
@@ -36,6 +38,7 @@ MAX_MEMBERS: Final = 1000
 """More are taken for a mistake: a grid grows by multiplication."""
 VARY: Final = "vary"
 NAME: Final = "name"
+NEEDS: Final = "needs"
 HORIZON: Final = "horizon"
 SEED: Final = "seed"
 BESIDE_TASK: Final = frozenset((SEED, "as_of"))
@@ -59,11 +62,14 @@ class Member:
         Its template.
     origins : mapping of tuple to tuple
         For each place of the task that was set by ``vary``, where in the file its value stands.
+    needs : Needs or None
+        What its windows need of a worker, in place of what the campaign says; None where it says nothing of its own.
     """
 
     name: str
     task: Task
     origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+    needs: Needs | None = None
 
     def find_origin(self, keys: KeyPath) -> KeyPath:
         """Return where the file says the value at `keys` of this member's configuration."""
@@ -179,8 +185,10 @@ def expand_members(template: Task, vary: Vary, document: YamlDocument | None = N
         origins.append(origin)
     _refuse_twins(tasks, [_describe_place(vary, place, row) for place, row in enumerate(rows)], places)
     names = name_members(tasks, _read_names(vary, places))
+    needs = _read_needs(vary, places) or [None] * len(tasks)
     return tuple(
-        Member(name=name, task=task, origins=origin) for name, task, origin in zip(names, tasks, origins, strict=True)
+        Member(name=name, task=task, origins=origin, needs=need)
+        for name, task, origin, need in zip(names, tasks, origins, needs, strict=True)
     )
 
 
@@ -236,7 +244,7 @@ def _read_list(members: Sequence[Mapping[str, Any]], places: _Places) -> Iterato
         row = [
             _Choice(key=key, value=value, keys=(VARY, place, key), key_keys=(VARY, place, key))
             for key, value in member.items()
-            if key != NAME
+            if key not in (NAME, NEEDS)
         ]
         yield tuple(sorted(row, key=lambda choice: choice.key.count(".")))
 
@@ -253,6 +261,18 @@ def _read_names(vary: Vary, places: _Places) -> list[str | None]:
             raise places.problem(f"two members are called `{name}`", (VARY, place, NAME))
         names.append(name)
     return names
+
+
+def _read_needs(vary: Vary, places: _Places) -> list[Needs | None]:
+    if isinstance(vary, Mapping):
+        return []
+    needs: list[Needs | None] = []
+    for place, member in enumerate(vary):
+        try:
+            needs.append(read_needs_section(member[NEEDS]) if NEEDS in member else None)
+        except ConfigError as error:
+            raise places.problem(error.message, (VARY, place, NEEDS), hint=error.hint) from error
+    return needs
 
 
 def _read_target(task: Task, choice: _Choice, places: _Places) -> tuple[tuple[str, ...], Any]:

@@ -13,6 +13,7 @@ from rollwright.campaign.combination import Combination, plan_combination
 from rollwright.campaign.config import CampaignConfig, RollingConfig
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
 from rollwright.campaign.members import ONLY_VARIANT, VARY, Member, list_members
+from rollwright.campaign.pool_section import ShareSection
 from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import Trust, init_instance_by_config
 from rollwright.config.context import current_settings
@@ -21,6 +22,7 @@ from rollwright.core.canonical import fingerprint
 from rollwright.dataset.contract import TaskDataset, check_dataset
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
+from rollwright.pool.needs import NO_NEEDS, Needs
 from rollwright.tasks.definition import Task
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.identity import fit_key, record_keys
@@ -139,6 +141,8 @@ class MemberPlan:
         The same for members whose labels are the same.
     origins : mapping of tuple to tuple
         For each place of its task that ``vary`` sets, where in the file its value stands.
+    needs : Needs
+        What its windows need of the worker that trains them; no part of what they are.
     """
 
     name: str
@@ -150,6 +154,7 @@ class MemberPlan:
     universe: str | None = None
     label_identity: str = ""
     origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+    needs: Needs = NO_NEEDS
 
     @property
     def label_span(self) -> int | None:
@@ -171,12 +176,15 @@ class CampaignPlan:
         How the campaign's signal is made of several members; None where each stands for itself.
     notes : tuple of str
         What of the configuration does not do what it seems to say; see `rollwright.campaign.plan_notes`.
+    share : ShareSection or None
+        How the campaign is to be served beside others; None where its file says nothing of it.
     """
 
     name: str
     members: tuple[MemberPlan, ...]
     combination: Combination | None = None
     notes: tuple[str, ...] = ()
+    share: ShareSection | None = None
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -283,7 +291,7 @@ def make_plan(
             )
     _refuse_same_windows(members, locate)
     combination = plan_combination(config.combine, members, locate=locate) if config.vary is not None else None
-    return CampaignPlan(name=name, members=tuple(members), combination=combination)
+    return CampaignPlan(name=name, members=tuple(members), combination=combination, share=config.share)
 
 
 def make_templates(
@@ -385,6 +393,7 @@ class _Planner:
             universe=made.universe,
             label_identity=made.label_identity,
             origins=member.origins,
+            needs=member.needs if member.needs is not None else self.config.needs.as_needs(),
         )
 
     def build(self, task: Mapping[str, Any]) -> TaskDataset:

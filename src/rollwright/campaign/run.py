@@ -27,16 +27,18 @@ from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
 from rollwright.core.canonical import fingerprint
+from rollwright.core.text import count_noun
 from rollwright.dataset.contract import check_dataset
 from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNotFoundError, TaskFailedError
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.query import In, parse
+from rollwright.pool.needs import Needs, Offer
+from rollwright.pool.query import In, Not, both, parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment
 from rollwright.pool.stored_definition import is_readable
 from rollwright.pool.worker.supervisor import WarmSlots
-from rollwright.pool.worker.worker import WorkerEvent
+from rollwright.pool.worker.worker import WorkerEvent, offer_of
 from rollwright.tasks.identity import identify
 from rollwright.tasks.spec import TaskSpec
 from rollwright.tracking.recorder import Recorder
@@ -128,7 +130,12 @@ def submit(
     """
     _rename_former(plan, manager)
     specs = [window.spec for window in plan.windows]
-    ids = manager.create_task(specs)
+    needs = [member.needs for member in plan.members for _ in member.windows]
+    ids = manager.create_task(specs, needs=needs)
+    if plan.share is not None:
+        given = plan.share
+        cap = given.max_running if "max_running" in given.model_fields_set else ...
+        manager.store.set_share(manager.task_pool, weight=given.weight, max_running=cap)
     manager.restore_definitions(specs, ids)
     set_aside = _set_aside(plan, manager, former)
     states = judge_windows(plan.windows, manager, whole=accept_stale)
@@ -161,7 +168,17 @@ def submit(
         set_aside=set_aside,
     )
     _limit_attempts(submission, states, manager)
+    _change_needs(submission, dict(zip(submission.ids, needs, strict=True)), manager)
     return submission
+
+
+def _change_needs(submission: Submission, needs: Mapping[WindowKey, Needs], manager: TaskManager) -> None:
+    """Let what is to do need what the file says now, whatever it needed when it was first submitted."""
+    for wanted in dict.fromkeys(needs.values()):
+        ids = tuple(submission.ids[key] for key in submission.todo if needs[key] == wanted)
+        other = both(In(path=("_id",), values=ids), Not(part=In(path=("needs",), values=(wanted.text,))))
+        if ids and any(manager.store.count(manager.task_pool, other).values()):
+            manager.store.amend(manager.task_pool, other, Amendment(needs=wanted))
 
 
 def _limit_attempts(submission: Submission, states: Mapping[WindowKey, WindowState], manager: TaskManager) -> None:
@@ -390,6 +407,8 @@ def train_windows(
 
     Raises
     ------
+    ConfigError
+        When windows need what this process has not, and no other worker trains them; all others are finished then.
     TaskFailedError
         When windows are out of attempts, or with ``fail_fast`` one attempt failed; it names each. All others are
         finished then, or given back.
@@ -426,7 +445,23 @@ def train_windows(
     if report is not None and report.interrupted:
         return False
     _raise_failures(plan, submission, manager, failures, chosen, declared)
+    if seconds is None:
+        _refuse_unserved(manager, ids, offer_of(context.settings))
     return True
+
+
+def _refuse_unserved(manager: TaskManager, ids: Sequence[str], offer: Offer) -> None:
+    """Say so when windows were left to workers that have what they need, and none has trained them."""
+    query = parse({"_id": {"$in": [*ids]}, "status": {"$in": [Status.WAITING.value, Status.PART_DONE.value]}})
+    left = [task for task in manager.store.find(manager.task_pool, query) if not offer.meets(task.needs)]
+    if left:
+        needs = " or ".join(dict.fromkeys(task.needs.text for task in left))
+        raise ConfigError(
+            f"{count_noun(len(left), 'window')} of {manager.task_pool} need {needs}, which this process has not, and "
+            "no other worker trains them",
+            hint="start one that has it, as: rollwright worker run NAME --tag gpu --memory 16G; where this machine has "
+            "it, say so in rollwright.toml: [worker] tags, memory; then: rollwright resume " + manager.task_pool,
+        )
 
 
 def _choose(

@@ -12,6 +12,7 @@ from rollwright.cli.console import print_json, stderr
 from rollwright.cli.pool_change import change_app
 from rollwright.cli.pool_metrics import metrics_app
 from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, make_selection
+from rollwright.cli.pool_share import describe_share, describe_unserved, needs_options, share_app
 from rollwright.cli.text import format_duration, format_time, print_table
 from rollwright.core.text import escape_lines, escape_text
 
@@ -34,6 +35,7 @@ def list_command(
 ) -> None:
     """List the pools and how many tasks each has by state."""
     from rollwright.app.pool import list_pools  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.pool_demand import find_unserved, read_demand  # noqa: PLC0415 - as above
 
     stats = list_pools(url, empty=empty)
     if as_json:
@@ -43,8 +45,16 @@ def list_command(
         print("no pool has tasks")
         return
     states = [status.value for status in stats[0].counts]
-    rows = [[stat.pool, *stat.counts.values(), sum(stat.counts.values()), _pause(stat)] for stat in stats]
-    print_table(["pool", *states, "total", "paused"], rows, right=[*states, "total"])
+    shares = [describe_share(stat.weight, stat.max_running) for stat in stats]
+    rows = [
+        [stat.pool, *stat.counts.values(), sum(stat.counts.values()), _pause(stat), *([share] if any(shares) else [])]
+        for stat, share in zip(stats, shares, strict=True)
+    ]
+    head = ["pool", *states, "total", "paused", *(["share"] if any(shares) else [])]
+    print_table(head, rows, right=[*states, "total"])
+    for one in find_unserved(read_demand(None, url)):
+        line = describe_unserved("task", one.tasks, one.needs.text, needs_options(one.needs), one.pool)
+        stderr.print(f"{escape_text(one.pool)}: {line}")
 
 
 @pool_app.command("stat")
@@ -70,6 +80,8 @@ def stat_command(
     print(f"{'total':<10} {sum(counts.values()):>9,}")
     if stat.paused:
         print(f"paused     {_pause(stat)}")
+    if share := describe_share(stat.weight, stat.max_running):
+        print(f"share      {share}")
 
 
 @pool_app.command("tasks")
@@ -192,8 +204,8 @@ def watch_command(
             print(json.dumps(line), flush=True)
 
 
-pool_app.registered_commands += change_app.registered_commands
-pool_app.registered_commands += metrics_app.registered_commands
+for _app in (change_app, share_app, metrics_app):
+    pool_app.registered_commands += _app.registered_commands
 
 
 def _counts(counts: Mapping[Status, int]) -> dict[str, int]:
@@ -207,6 +219,8 @@ def _stat_json(stat: PoolStat) -> dict[str, Any]:
         "paused": stat.paused,
         "paused_at": stat.paused_at,
         "reason": stat.reason,
+        "weight": stat.weight,
+        "max_running": stat.max_running,
     }
 
 
@@ -227,13 +241,15 @@ def _task_json(record: TaskRecord) -> dict[str, Any]:
         name: None if text is None else plain_of(json.loads(text))
         for name, text in (("result", record.result), ("validity", record.validity))
     }
-    return {**values, **parsed, "status": record.status.value, "label": describe_task(record)}
+    needs = record.needs.text
+    return {**values, **parsed, "needs": needs, "status": record.status.value, "label": describe_task(record)}
 
 
 def _facts(record: TaskRecord) -> dict[str, object]:
     took = record.ended - record.started if record.ended is not None and record.started is not None else None
     return {
         "priority": record.priority,
+        "needs": record.needs.text or None,
         "attempts": f"{record.attempts} of {record.max_attempts}",
         "created": format_time(record.created),
         "not before": format_time(record.run_at),

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-__all__ = ["Duration", "Memory", "parse_duration", "parse_memory"]
+from rollwright.core.quantities import read_gigabytes, read_seconds
+from rollwright.errors import ConfigError
 
-_NUMBER: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
-_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_GIGABYTES: Final = {"": 1.0, "g": 1.0, "gb": 1.0, "m": 1e-3, "mb": 1e-3, "t": 1e3, "tb": 1e3,
-                     "gib": 1.073741824, "mib": 1.048576e-3}  # fmt: skip
+__all__ = ["Duration", "Memory", "parse_duration", "parse_memory"]
 
 
 def parse_duration(text: str | float) -> float:
     """Return seconds: ``90``, ``90s``, ``30m``, ``2h``, ``1d``."""
-    return _parse(text, _SECONDS, "a length of time, such as 90, 90s, 30m or 2h")
+    try:
+        return read_seconds(text)
+    except ConfigError as error:
+        raise typer.BadParameter(error.message) from error
 
 
 def parse_memory(text: str | float) -> float:
     """Return GB: ``8``, ``8G``, ``512M``, ``1.5GiB``."""
-    return _parse(text, _GIGABYTES, "a size, such as 8, 8G or 512M")
-
-
-def _parse(text: str | float, units: dict[str, float], what: str) -> float:
-    found = _NUMBER.fullmatch(str(text).strip())
-    if found is None or found[2].lower() not in units or float(found[1]) <= 0:
-        raise typer.BadParameter(f"{text!r} is not {what}")
-    return float(found[1]) * units[found[2].lower()]
+    try:
+        return read_gigabytes(text)
+    except ConfigError as error:
+        raise typer.BadParameter(error.message) from error
 
 
 Duration = Annotated[

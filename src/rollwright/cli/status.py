@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text
+from rollwright.cli.pool_share import describe_unserved, needs_options
 from rollwright.cli.text import draw_sign_legend, draw_signs, format_duration, format_time, list_names
 from rollwright.core.text import count_noun, escape_lines, escape_text
 
@@ -99,6 +100,10 @@ def describe_status(found: CampaignStatus) -> str:
     if len(found.failures) > _MOST_FAILURES:
         lines.append(f"  … and {count_noun(len(found.failures) - _MOST_FAILURES, 'cause')} more")
     lines += ["paused: the pool gives no task"] if found.paused else []
+    lines += [
+        f"needs: {describe_unserved('window', one.tasks, one.needs.text, needs_options(one.needs), found.name)}"
+        for one in found.unserved
+    ]
     lines += [f"report: {found.report}"] if found.report is not None else []
     if found.command is not None:
         mended = " (when the cause is mended: rollwright resume " + found.name + ")" if found.failures else ""

@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 
 from rollwright.cli.console import clean_stdout, print_json, print_text, stderr
 from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection
+from rollwright.cli.quantities import parse_memory
 from rollwright.cli.roll_options import Jobs, default_jobs
 from rollwright.cli.text import format_duration, print_table
 from rollwright.errors import ConfigError
+from rollwright.pool.needs import check_tag
 
 if TYPE_CHECKING:
     from rollwright.pool.worker.task_function import WorkerReport
@@ -21,7 +23,21 @@ __all__ = ["worker_app"]
 
 Tags = Annotated[
     list[str] | None,
-    typer.Option("--tag", help="Only tasks with this name beneath def.tags; may be given again.", show_default=False),
+    typer.Option(
+        "--tag",
+        help="What this worker has, as gpu, for tasks that need it; may be given again.",
+        show_default=False,
+    ),
+]
+GivenMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--memory",
+        parser=parse_memory,
+        metavar="SIZE",
+        help="What it has for one task, as 16G; tasks that need more are left to others.",
+        show_default=False,
+    ),
 ]
 TrustOption = Annotated[
     list[str] | None,
@@ -67,6 +83,7 @@ def run_command(
     until_empty: UntilEmpty = True,
     where: Where = None,
     tags: Tags = None,
+    memory: GivenMemory = None,
     trusted: TrustOption = None,
     experiment: Experiment = None,
     prepared: Prepared = False,
@@ -83,6 +100,7 @@ def run_command(
         "until_empty": until_empty,
         "query": make_selection(where).query(),
         "tags": tuple(tags or ()),
+        "memory": memory,
         "trusted": tuple(trusted or ()),
         "on_event": tell_event,
     }
@@ -191,6 +209,7 @@ def install_command(
     jobs: Jobs = None,
     where: Where = None,
     tags: Tags = None,
+    memory: GivenMemory = None,
     kind: Annotated[
         Literal["systemd", "launchd"] | None,
         typer.Option(help="The service manager; this system's if not given.", show_default=False),
@@ -203,11 +222,15 @@ def install_command(
     from rollwright.app.service import detect_service_kind, make_service, write_service  # noqa: PLC0415 - keeps --help light
 
     make_selection(where).query()
+    for tag in tags or ():
+        check_tag(tag)
     campaign, folder = find_campaign(name)
     arguments = ["worker", "run", campaign, "--keep-waiting", "--jobs", str(jobs or default_jobs())]
     for option, values in (("--where", where), ("--tag", tags)):
         for value in values or ():
             arguments += [option, value]
+    if memory is not None:
+        arguments += ["--memory", f"{memory:g}G"]
     service = make_service(campaign, folder=folder, arguments=arguments, kind=kind or detect_service_kind())
     if only_print:
         print(service.text, end="")

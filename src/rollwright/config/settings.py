@@ -22,6 +22,7 @@ from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.file_uris import read_path
 from rollwright.core.masking import mask_secrets
+from rollwright.core.quantities import read_gigabytes
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.core.store_addresses import check_store_address, is_store_address
 from rollwright.core.text import escape_text, is_utf8
@@ -40,6 +41,8 @@ PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
 _SESSIONS_A_YEAR: Final = {"cn": 238.0, "tw": 238.0, "us": 252.0}
 ENV_PREFIX: Final = "ROLLWRIGHT_"
+TAG: Final = "^[a-z][a-z0-9_-]{0,39}$"
+"""What names something that a worker has."""
 _HOLDOUT: Final = "data.holdout"
 
 
@@ -50,6 +53,16 @@ class _Section(BaseModel):
         """Show no password where settings are shown, as in a traceback."""
         for name, value in super().__repr_args__():
             yield name, mask_secrets(value) if isinstance(value, str) else value
+
+
+def _read_size(value: object) -> object:
+    """Return the GB that ``16G`` or ``512M`` says."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_gigabytes(value)
+    except ConfigError as error:
+        raise ValueError(error.message) from error
 
 
 def _to_path(value: str) -> str:
@@ -149,6 +162,8 @@ class WorkerSettings(_Section):
     task_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     task_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     store_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300.0
+    tags: tuple[Annotated[str, Field(pattern=TAG)], ...] = ()
+    memory: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_read_size)] = None
 
 
 class StoreSettings(_Section):

@@ -114,6 +114,7 @@ MEANINGS: Final = {
     "worker.memory_short": "memory is above `worker.memory_limit`",
     "worker.memory_unknown": "this system does not say what a process takes, so that `worker.task_memory` is not held",
     "worker.paused": "a worker waits, since the pool is paused",
+    "worker.unfit": "a worker finds only tasks that it may not take; one that has what they need is wanted",
     "worker.unsettled": "a worker ends while the store does not answer; these tasks run again",
     "rolling.segment_cut": "a segment reaches beyond the sessions that have data, and is cut",
     "rolling.segment_shared": (

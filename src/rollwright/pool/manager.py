@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeAlias
 
 from rollwright.config.context import current_settings, open_part
@@ -19,6 +20,7 @@ from rollwright.errors import (
     TaskValueError,
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
+from rollwright.pool.needs import NO_NEEDS, Needs
 from rollwright.pool.query import FINGERPRINT, In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
@@ -141,6 +143,7 @@ class TaskManager(Serializable):
         print_nt: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         *,
         priority: int = 0,
+        needs: Needs | Sequence[Needs] = NO_NEEDS,
     ) -> _Ids:
         """Put the tasks the pool does not have yet, all of them or, when one has no JSON form, none.
 
@@ -154,6 +157,8 @@ class TaskManager(Serializable):
             With True each new definition is logged.
         priority : int
             Of the new ones; higher goes first.
+        needs : Needs or sequence of Needs
+            What the new ones need of the worker that takes them: all the same, or one for each.
 
         Returns
         -------
@@ -165,7 +170,11 @@ class TaskManager(Serializable):
         TaskValueError
             When a definition holds a value without a JSON form, with its path.
         """
-        tasks = [self._new(definition, priority, f"[{place}]") for place, definition in enumerate(task_def_l)]
+        each = [needs] * len(task_def_l) if isinstance(needs, Needs) else needs
+        tasks = [
+            replace(self._new(definition, priority, f"[{place}]"), needs=need)
+            for place, (definition, need) in enumerate(zip(task_def_l, each, strict=True))
+        ]
         if dry_run or print_nt:
             self._announce(tasks, shown=print_nt)
         if dry_run:

@@ -14,7 +14,7 @@ from typing import Final
 from rollwright.core.text import escape_text
 from rollwright.errors import ConfigError, DamagedTaskError
 
-__all__ = ["ANY_OFFER", "MOST_NEEDS", "NO_NEEDS", "Needs", "Offer", "check_needs", "check_tag", "read_needs"]
+__all__ = ["ANY_OFFER", "MOST_NEEDS", "NO_NEEDS", "Needs", "Offer", "check_needs", "check_tag", "is_tag", "read_needs"]
 
 MOST_NEEDS: Final = 100
 """Different needs that the tasks of one pool may have; a claim looks for each that its worker meets."""
@@ -24,6 +24,11 @@ _MEMORY: Final = "memory="
 _MOST_MEMORY: Final = 1e6
 
 
+def is_tag(tag: object) -> bool:
+    """Tell whether a value can name something a worker has."""
+    return isinstance(tag, str) and _TAG.fullmatch(tag) is not None
+
+
 def check_tag(tag: str) -> str:
     """Return `tag` when it can name something a worker has.
 
@@ -31,7 +36,7 @@ def check_tag(tag: str) -> str:
     ------
     ConfigError
     """
-    if not isinstance(tag, str) or _TAG.fullmatch(tag) is None:
+    if not is_tag(tag):
         raise ConfigError(
             f"{escape_text(repr(tag), longest=80)} is no tag of a worker",
             hint="use 1 to 40 lower-case letters, digits, - and _, the first a letter: gpu",

@@ -47,10 +47,10 @@ __all__ = [
     "selection",
 ]
 
-TEXT_COLUMNS: Final = ("status", "owner")
+TEXT_COLUMNS: Final = ("status", "owner", "needs")
 FINGERPRINT: Final = "$fingerprint"
 """The name of what tells whether two definitions are of one task; no query can write it."""
-COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
+COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended", "needs")
 JSON_ROOTS: Final[Mapping[str, str]] = {"def": "def", "filter": "def", "res": "res", "validity": "validity"}
 
 Order: TypeAlias = Literal["gt", "gte", "lt", "lte"]
@@ -145,7 +145,8 @@ def selection(
 ) -> Query | None:
     """Return the tree of what matches `query`, has one of the ids `only` and all of `tags`; None where none is asked.
 
-    A task that has one of the fingerprints `also` counts as one of `only`.
+    A task that has one of the fingerprints `also` counts as one of `only`. Of tasks that say what they
+    need, an offer decides instead of `tags`.
 
     Raises
     ------
@@ -156,8 +157,9 @@ def selection(
         chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only))
         if also:
             chosen = Or(parts=(chosen, In(path=(FINGERPRINT,), values=tuple(also))))
-    tagged = [parse({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags]
-    return both(parse(query), chosen, *tagged)
+    tagged = both(*[parse({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags])
+    needing = Not(part=In(path=("needs",), values=("",)))
+    return both(parse(query), chosen, None if tagged is None else Or(parts=(tagged, needing)))
 
 
 def _mapping(query: Mapping[str, Any], depth: int) -> Query:

@@ -558,6 +558,7 @@ def document_of(record: TaskRecord) -> dict[str, JSON]:
         "owner": record.owner,
         "created": record.created,
         "ended": record.ended,
+        "needs": record.needs.text,
         "def": plain_of(json.loads(record.canonical)),
         FINGERPRINT: record.fingerprint,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.needs import NO_NEEDS, Needs
 from rollwright.pool.states import Status
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
@@ -106,8 +107,8 @@ class DelayTrainerRM(TrainerRM):
 
     A prepared task is ``part_done`` in the pool and has a recorder that waits. Whoever trains it goes on in that
     recorder: `end_train`, `worker` in another process, or ``rollwright worker POOL --prepared``. What a task needs of
-    a machine stands beneath its ``tags``: ``{"tags": {"gpu": true}, …}`` is trained by who has the tag
-    (``DelayTrainerRM(…, tags=["gpu"]).worker()``, ``--tag gpu``).
+    a machine stands in `needs`, for all tasks alike (``--tag gpu`` of a worker meets it), or beneath its ``tags``:
+    ``{"tags": {"gpu": true}, …}`` is trained by ``DelayTrainerRM(…, tags=["gpu"]).worker()``.
 
     Parameters
     ----------
@@ -121,6 +122,8 @@ class DelayTrainerRM(TrainerRM):
         With True `end_train` only waits, and workers elsewhere do the training; preparing is always done here.
     tags : sequence of str
         What this process has. `end_train` leaves tasks that need another tag to workers, and waits for them.
+    needs : Needs
+        What each task needs of the worker that trains it; preparing needs nothing.
 
     Guarantees: those of `TrainerRM`; killed at any moment and given the same tasks again it goes on, and no task is
     trained twice or in two recorders.
@@ -136,8 +139,11 @@ class DelayTrainerRM(TrainerRM):
         default_rec_name: str | None = None,
         *,
         tags: Sequence[str] = (),
+        needs: Needs = NO_NEEDS,
     ) -> None:
-        super().__init__(experiment_name, task_pool, train_func, skip_run_task, default_rec_name, tags=tags)
+        super().__init__(
+            experiment_name, task_pool, train_func, skip_run_task, default_rec_name, tags=tags, needs=needs
+        )
         self.end_train_func = end_train_func
         self.delay = True
 
@@ -214,6 +220,7 @@ class DelayTrainerRM(TrainerRM):
                 function=run,
                 arguments=kwargs,
                 before=Status.PART_DONE,
+                offer=self._offer(),
             )
         failure: TaskFailedError | None = None
         try:

@@ -15,6 +15,7 @@ from rollwright.core.clock import SystemClock
 from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.needs import NO_NEEDS, Needs, Offer, is_tag
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.worker.shards import TURN, find_shards
 from rollwright.pool.worker.supervisor import WarmSlots
@@ -132,6 +133,7 @@ def train_in_pool(
     on_event: Callable[[WorkerEvent], None] | None = None,
     seconds: float | None = None,
     warm: WarmSlots | None = None,
+    offer: Offer | None = None,
 ) -> WorkerReport:
     """Train tasks of a pool: the one way of trainers, campaigns and those who help them.
 
@@ -158,7 +160,7 @@ def train_in_pool(
         Worker processes that train at the same time.
     settings : Settings, optional
         What worker processes work with; those of the current context if not given.
-    query, tags
+    query, tags, offer
         As in `Worker`.
     until_empty
         As in `Worker`, for worker processes.
@@ -198,6 +200,7 @@ def train_in_pool(
             on_event=on_event,
             shards=divides,
             also=also,
+            offer=offer,
         )
     settings = settings if settings is not None else settings_for_child()
     worker = Worker(
@@ -220,6 +223,7 @@ def train_in_pool(
         warm=warm,
         shards=divides,
         also=also,
+        offer=offer,
     )
     return worker.run() if seconds is None else _run_until(seconds, worker)
 
@@ -328,7 +332,11 @@ class TrainerRM(Trainer):
     default_rec_name : str, optional
     tags : sequence of str
         What this process has: `worker` takes only tasks with each of these names beneath ``tags``, as in
-        ``{"tags": {"gpu": true}, …}``. Tags are no part of a task's identity.
+        ``{"tags": {"gpu": true}, …}``. Tags are no part of a task's identity. This process has them too for tasks that
+        say what they need, beside the settings' ``worker.tags``.
+    needs : Needs
+        What each task that is put needs of the worker that trains it. Tasks that this process may not train are left
+        to others, and waited for.
 
     Guarantees: submitting the same tasks again trains nothing twice; the recorders come back in the order of the
     tasks; a task that fails does not stop the others.
@@ -345,6 +353,7 @@ class TrainerRM(Trainer):
         default_rec_name: str | None = None,
         *,
         tags: Sequence[str] = (),
+        needs: Needs = NO_NEEDS,
     ) -> None:
         super().__init__()
         self.experiment_name = experiment_name
@@ -353,6 +362,7 @@ class TrainerRM(Trainer):
         self.skip_run_task = skip_run_task
         self.default_rec_name = default_rec_name
         self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
+        self.needs = needs
 
     def train(
         self,
@@ -412,7 +422,7 @@ class TrainerRM(Trainer):
         if not definitions:
             return []
         manager = self._manager(experiment_name)
-        ids = manager.create_task(definitions)
+        ids = manager.create_task(definitions, needs=self.needs)
         manager.restore_definitions(definitions, ids)
         if run_here:
             train_in_pool(
@@ -425,6 +435,8 @@ class TrainerRM(Trainer):
                 after=after,
                 isolated=isolated,
                 fail_fast=fail_fast,
+                # Preparing needs nothing of what training does.
+                offer=self._offer() if after is Status.DONE else Offer(tags=frozenset(self.needs.tags)),
             )
         mine: dict[str, Any] = {"_id": {"$in": ids}}
         if after is Status.PART_DONE:  # nobody makes more of them, so they must not be waited for
@@ -465,9 +477,16 @@ class TrainerRM(Trainer):
             before=before,
             tags=self.tags,
             on_event=failed.note,
+            offer=self._offer(),
         )
         failed.check()
         return report.started > 0
+
+    def _offer(self) -> Offer:
+        """Return what this process has."""
+        settings = current_settings().worker
+        known = [tag for tag in self.tags if is_tag(tag)]
+        return Offer(tags=frozenset((*settings.tags, *known)), memory=settings.memory)
 
     def _manager(self, experiment_name: str | None) -> TaskManager:
         pool = self.task_pool or experiment_name

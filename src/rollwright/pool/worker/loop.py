@@ -192,6 +192,7 @@ class WorkLoop:
         self._guard = MemoryGuard(memory_limit)
         self._memory_short = False
         self._paused = False
+        self._unmet = False
         self._waiting = False
         self._generator = random.Random()  # noqa: S311 - only spreads retries
         self._outcomes: list[Outcome] = []
@@ -302,7 +303,7 @@ class WorkLoop:
             return False
         query = self._request.query
         counts = stat.counts if query is None else self._store.count(self._request.pool, query)
-        if counts[self._request.status]:
+        if counts[self._request.status] and self._may_take_some():
             return False
         others = self._wait_for_others and counts[Status.RUNNING]
         if counts[Status.PART_DONE] and self._find_forgotten(now=not others):
@@ -318,6 +319,21 @@ class WorkLoop:
             return False
         self._next_look = self._clock.monotonic() + _CHECK_FORGOTTEN
         return self._note_woken(self._shards.find_forgotten())
+
+    def _may_take_some(self) -> bool:
+        """Tell whether this worker meets the needs of a task that is left to take, now or later; say so when not."""
+        pool, offer = self._request.pool, self._request.offer
+        demand = [one for one in self._store.demand([pool]) if one.open or one.delayed]
+        met = {one.needs.text for one in demand if offer.meets(one.needs)}
+        if met:
+            of_these = In(path=("needs",), values=tuple(sorted(met)))
+            return self._store.count(pool, both(self._request.query, of_these))[self._request.status] > 0
+        unmet = ";".join(one.needs.text for one in demand)
+        if unmet and not self._unmet:
+            tasks = sum(one.open + one.delayed for one in demand)
+            _logger.warning("worker.unfit pool=%s tasks=%d needs=%s", pool, tasks, unmet)
+        self._unmet = bool(unmet)
+        return False
 
     def _is_memory_free(self) -> bool:
         """Tell whether the machine has memory for another task, and say so once when that changes."""

@@ -13,7 +13,7 @@ from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import selection
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
-from rollwright.pool.store import ClaimRequest, WorkerStore
+from rollwright.pool.store import ClaimRequest, Offer, WorkerStore
 from rollwright.pool.worker.backoff import DEFAULT_BACKOFF, Backoff
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.pool.worker.inline import InlineExecutor
@@ -31,11 +31,17 @@ __all__ = [
     "Worker",
     "WorkerEvent",
     "WorkerReport",
+    "offer_of",
     "run_task",
     "work_through",
 ]
 
 _COMMITTED: Final = (Status.DONE, Status.PART_DONE)
+
+
+def offer_of(settings: Settings) -> Offer:
+    """Return what a worker with these settings can do."""
+    return Offer(tags=frozenset(settings.worker.tags), memory=settings.worker.memory)
 
 
 class Worker:
@@ -101,6 +107,8 @@ class Worker:
         Whether tasks that have shards are divided into them; else the function is given them whole.
     also : sequence of str
         With `only`: fingerprints of further tasks to work on.
+    offer : Offer, optional
+        What the tasks that are taken may need; the settings' ``worker.tags`` and ``worker.memory`` if not given.
 
     Raises
     ------
@@ -136,6 +144,7 @@ class Worker:
         warm: WarmSlots | None = None,
         shards: bool = False,
         also: Sequence[str] = (),
+        offer: Offer | None = None,
     ) -> None:
         settings = settings if settings is not None else settings_for_child()
         clock = clock if clock is not None else SystemClock()
@@ -157,7 +166,12 @@ class Worker:
             store=store,
             executor=executor,
             request=ClaimRequest(
-                pool=pool, owner=new_owner(), lease=lease, status=before, query=selection(query, only, tags, also)
+                pool=pool,
+                owner=new_owner(),
+                lease=lease,
+                status=before,
+                query=selection(query, only, tags, also),
+                offer=offer if offer is not None else offer_of(settings),
             ),
             after=after,
             backoff=backoff,
@@ -291,11 +305,12 @@ def work_through(
     on_event: Callable[[WorkerEvent], None] | None = None,
     shards: bool = False,
     also: Sequence[str] = (),
+    offer: Offer | None = None,
 ) -> WorkerReport:
     """Do what `run_task` does; a task out of attempts is an event, and no error.
 
-    `only`, `tags`, `shards` and `also` are those of `Worker`; with `also`, what others run of it is waited for.
-    Processes of their own share the modules of `preload`.
+    `only`, `tags`, `shards`, `also` and `offer` are those of `Worker`; with `also`, what others run of it is waited
+    for. Processes of their own share the modules of `preload`.
 
     Raises
     ------
@@ -327,6 +342,7 @@ def work_through(
             lease=manager.lease,
             status=before,
             query=selection(query, only, tags, also),
+            offer=offer if offer is not None else offer_of(settings),
         ),
         after=after,
         backoff=DEFAULT_BACKOFF,

@@ -23,9 +23,9 @@ FALSE: Final[Filter] = {"_id": {"$in": []}}
 NODES: Final[Mapping[str, str]] = {"def": "def_nodes", "res": "res_nodes", "validity": "validity_nodes"}
 """The array of nodes of each text."""
 
-_TEXT_COLUMNS: Final = ("status", "owner")
+_TEXT_COLUMNS: Final = ("status", "owner", "needs")
 _WHOLE: Final = ("object", "list")
-_COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
+_COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended", "needs")
 
 
 def nodes_of(text: str) -> list[Filter]:
