@@ -25,7 +25,7 @@ RESULTS = HERE / "results"
 NAMES = (
     "features", "handler", "rolling", "one_task", "members", "demo", "finished", "start", "collect", "backtest",
     "judging", "audit", "record", "prediction_frame", "pool_sqlite", "pool_postgres", "pit", "pit_import",
-    "serving_api", "online", "compare",
+    "serving_api", "online", "compare", "join",
 )  # fmt: skip
 WITH_PEER = (
     "features", "handler", "rolling", "one_task", "collect", "backtest", "pool_sqlite", "pool_postgres", "pit",

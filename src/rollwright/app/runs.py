@@ -166,7 +166,8 @@ def restore_settings(provenance: Mapping[str, Any], settings: Settings) -> Setti
     """Return the settings under which a run was made, as far as its provenance tells, in the project as it lies now.
 
     Whoever can write the artifacts can write a provenance. So it names no folder, neither of data nor of code that may
-    be imported, but one in the project, one of the settings, or one of a campaign that was started here.
+    be imported, but one in the project, one of the settings, or one of a campaign that was started here. Data that a
+    worker of another host had elsewhere are those of such a folder, where one has the same generation.
 
     Raises
     ------
@@ -188,6 +189,9 @@ def restore_settings(provenance: Mapping[str, Any], settings: Settings) -> Setti
         "data.provider_uri": {settings.data.provider_uri, *list_campaign_data(settings)},
         "trust.folder": {settings.trust.folder, *list_campaign_folders(settings)},
     }
+    if told["data.provider_uri"] and not _is_known(told["data.provider_uri"], known["data.provider_uri"], settings):
+        same = _find_same_data(data.get("generation"), known["data.provider_uri"], settings)
+        told["data.provider_uri"] = told["data.provider_uri"] if same is None else same  # a worker of another host
     for name, named in known.items():
         if told[name] and not _is_known(told[name], named, settings):
             variable = f"ROLLWRIGHT_{name.replace('.', '__').upper()}"
@@ -197,6 +201,20 @@ def restore_settings(provenance: Mapping[str, Any], settings: Settings) -> Setti
                 hint=f"if you know it, name it: {variable}=… before the command",
             )
     return settings.with_values({name: value for name, value in told.items() if value}, origin="provenance")
+
+
+def _find_same_data(generation: object, named: Iterable[str | None], settings: Settings) -> str | None:
+    """Return the folder, of those that are known here, whose data are of this generation; None when none is."""
+    if not isinstance(generation, str):
+        return None
+    for folder in sorted(name for name in named if name is not None):
+        try:
+            market = open_market(settings.with_values({"data.provider_uri": folder}, origin="provenance"))
+        except RollwrightError:
+            continue
+        if market.generation == split_generation(generation)[0]:
+            return folder
+    return None
 
 
 def _is_known(told: Any, named: Iterable[str | None], settings: Settings) -> bool:

@@ -281,7 +281,7 @@ class FeatureStore:
         # collected.
         make = partial(FeatureStore, self._root, threads=self._threads, thread_memory=self._thread_memory)
         matrix.rebuild = partial(_rebuild, make, again)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # removed meanwhile, or in a store that this user may only read
             os.utime(folder / header_name(generation))  # the time of last use, for pruning
         self._opened[folder, generation] = matrix
         return matrix
