@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time as real_time
+from contextlib import closing
 
 import pytest
 
@@ -21,7 +22,10 @@ from rollwright.pool.worker.worker import TaskFunction, Worker
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
-    from rollwright.pool.stores.postgres.session import session_of
+    import psycopg
+
+    from rollwright.pool.stores.postgres.address import _SETTINGS as postgres_settings
+    from rollwright.pool.stores.postgres.session import ServerSession, session_of
     from rollwright.pool.stores.postgres.store import PostgresStore
 
 LEASE = 60.0
@@ -141,14 +145,7 @@ print(len(store.claim(ClaimRequest(pool="p", owner="skewed", lease=60.0, limit=9
     store.close()
 
 
-@pytest.fixture
-def long_up(monkeypatch):
-    """A server that nobody has to connect to anew, though it was started a moment ago."""
-    monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 0.0)
-
-
 @pytest.mark.crash
-@pytest.mark.usefixtures("long_up")
 def test_a_killed_workers_task_is_free_within_two_seconds(postgres_url):
     store = PostgresStore(postgres_url)
     store.put("p", new("a"))
@@ -180,7 +177,6 @@ print("claimed", flush=True)
     return worker
 
 
-@pytest.mark.usefixtures("long_up")
 def test_a_store_that_is_closed_still_holds_its_tasks(server_store, postgres_url):
     other = PostgresStore(postgres_url)
     server_store.put("p", new("a"))
@@ -189,7 +185,6 @@ def test_a_store_that_is_closed_still_holds_its_tasks(server_store, postgres_url
     assert server_store.reap() == []
 
 
-@pytest.mark.usefixtures("long_up")
 def test_a_process_that_lost_only_its_connection_is_not_taken_for_dead(server_store):
     server_store.put("p", new("a"))
     (lease,) = server_store.claim(request())
@@ -205,7 +200,6 @@ def test_a_process_that_lost_only_its_connection_is_not_taken_for_dead(server_st
     server_store.settle([Outcome.done(lease)]).check()
 
 
-@pytest.mark.usefixtures("long_up")
 def test_a_forked_child_neither_ends_nor_keeps_its_parents_sessions(server_store):
     server_store.put("p", new("a", "b"))
     (mine,) = server_store.claim(request())
@@ -229,14 +223,65 @@ def test_a_forked_child_neither_ends_nor_keeps_its_parents_sessions(server_store
     server_store.settle([Outcome.done(mine)]).check()
 
 
-def test_right_after_the_servers_start_nobody_is_taken_for_dead(server_store, monkeypatch):
+def test_who_another_run_of_the_server_knew_is_judged_by_its_lease_alone(server_store):
+    """After a restart or a fail-over a living process may not have noticed yet that it has to connect anew."""
     server_store.put("p", new("a"))
     server_store.claim(request())
-    server_store._rows("UPDATE task SET process = 1")  # nobody's
-    monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 1e9)
+    number = session_of(server_store._address).number()
+    server_store._rows("UPDATE task SET process = %(other)s", other=number + 1)  # of another run of the server
     assert server_store.reap() == []
-    monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 0.0)
+    server_store._rows("UPDATE task SET process = %(gone)s", gone=number + (1 << 15))  # of this one, and not there
     assert len(server_store.reap()) == 1
+
+
+def test_a_session_that_the_server_takes_to_be_there_still_is_ended_by_its_successor(server_store, monkeypatch):
+    """As after a partition: this process gave its connection up, and the server never heard of it."""
+    server_store.put("p", new("a"))
+    server_store.claim(request())
+    mark = session_of(server_store._address).number() % (1 << 15)
+    monkeypatch.setattr("rollwright.pool.stores.postgres.session.secrets.randbits", lambda _: 4711)
+    with server_store._address.connect() as unheard_of:
+        unheard_of.execute("SELECT pg_advisory_lock(%s)", [(4711 << 15) + mark])
+        successor = ServerSession(server_store._address)
+        try:
+            assert successor.number() == (4711 << 15) + mark
+        finally:
+            successor.close()
+        with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+            unheard_of.execute("SELECT 1")
+
+
+def test_what_a_frozen_process_locked_in_a_transaction_is_free_again_and_the_process_starts_it_anew(
+    server_store, postgres_url, monkeypatch
+):
+    server_store.put("p", new("a"))
+    assert server_store._rows("SHOW idle_in_transaction_session_timeout") == [("30s",)]
+    monkeypatch.setitem(postgres_settings, "idle_in_transaction_session_timeout", "300")
+    froze = []
+
+    def work(connection):
+        rows = connection.execute("SELECT id FROM task FOR UPDATE").fetchall()
+        if not froze:  # for as long as others wait for what it locked
+            froze.append(True)
+            assert server_store.claim(request()) == []
+            end = real_time.monotonic() + 10
+            while not (leases := server_store.claim(request())):
+                assert real_time.monotonic() < end, "the task is locked for as long as the process is frozen"
+            server_store.settle([Outcome.released(lease) for lease in leases])
+        return connection.execute("SELECT count(*) FROM task WHERE id = %s", rows[0]).fetchall()
+
+    with closing(PostgresStore(f"{postgres_url}&application_name=frozen")) as frozen:  # a connection of its own
+        assert frozen._connections.write(work) == [(1,)]
+
+
+def test_a_host_that_is_gone_is_given_up_within_seconds_and_a_standby_among_several_is_passed_over(postgres_url):
+    with closing(PostgresStore(postgres_url)) as store, store._address.connect() as connection:
+        assert connection.info.get_parameters()["tcp_user_timeout"] == "10000"
+        assert "target_session_attrs" not in connection.info.get_parameters()
+        port = connection.info.port
+    several = postgres_url.replace(f"127.0.0.1:{port}", f"127.0.0.1:{port},127.0.0.1:{port}")
+    with closing(PostgresStore(several)) as store, store._address.connect() as connection:
+        assert connection.info.get_parameters()["target_session_attrs"] == "read-write"
 
 
 def test_a_broken_session_rings_for_what_was_missed(server_store):

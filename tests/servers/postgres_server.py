@@ -18,9 +18,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 from rollwright.core.clock import SystemClock
 from rollwright.core.locks import file_lock
@@ -73,9 +76,11 @@ class PostgresServer:
         Made if it is not there; of an unprivileged user when this process is root, whom PostgreSQL refuses.
     settings : mapping, optional
         Lines of ``postgresql.conf`` over those that suit tests; ``FAST`` gives durability up.
+    rules : sequence of str
+        Lines of ``pg_hba.conf`` beside those of this machine.
     """
 
-    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None, rules: Sequence[str] = ()) -> None:
         binaries = find_binaries()
         if binaries is None:
             raise FileNotFoundError("no PostgreSQL on this machine")
@@ -84,20 +89,27 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.folder = folder
         self.port = _free_port()
+        self._rules = ("host all guarded 127.0.0.1/32 scram-sha-256", *rules)
         self._initialise({**_SETTINGS, **(settings or {}), "port": str(self.port)})
 
     def _initialise(self, settings: Mapping[str, str]) -> None:
+        self._make_folder()
+        data = self.folder / "data"
+        self._run("initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._configure(settings)
+        rules = (data / "pg_hba.conf").read_text()
+        (data / "pg_hba.conf").write_text("\n".join([*self._rules, rules]))
+
+    def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._account() is not None:
             account = pwd.getpwnam(str(self._account()))
             os.chown(self.folder, account.pw_uid, account.pw_gid)
-        data = self.folder / "data"
-        self._run("initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+
+    def _configure(self, settings: Mapping[str, str]) -> None:
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        with (data / "postgresql.conf").open("a") as file:  # not on the command line: a restart would forget them
+        with (self.folder / "data" / "postgresql.conf").open("a") as file:  # a restart would forget the command line
             file.writelines([*lines, f"unix_socket_directories = '{self.folder}'\n"])
-        rules = (data / "pg_hba.conf").read_text()
-        (data / "pg_hba.conf").write_text(f"host all guarded 127.0.0.1/32 scram-sha-256\n{rules}")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -139,6 +151,21 @@ class PostgresServer:
     def url(self, database: str, *, user: str = USER) -> str:
         """Return the URL of a database, by TCP."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def local_url(self, database: str) -> str:
+        """Return the URL of a database, by the Unix socket in its folder: it reaches into a network namespace."""
+        return f"postgresql://{USER}@/{database}?host={self.folder}&port={self.port}"
+
+    def crash(self) -> None:
+        """Let all its processes die at once, without a word to anybody."""
+        if self._process is not None:
+            processes = psutil.Process(self._process.pid).children(recursive=True)
+            self._process.kill()  # first, so that it does not start again what dies
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.wait()
+            self._process = None
 
     def _run(self, program: str, *arguments: object) -> None:
         command = [str(self._binaries / program), *(str(argument) for argument in arguments)]

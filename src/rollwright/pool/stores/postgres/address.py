@@ -44,6 +44,8 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "jit": "off",
     "timezone": "UTC",
     _ISOLATION: "read\\ committed",
+    # What a host that froze or is gone in the middle of a transaction has locked is free again after a while.
+    "idle_in_transaction_session_timeout": "30000",
 }
 
 
@@ -128,6 +130,10 @@ class Address:
             "keepalives_idle": "30",
             "keepalives_interval": "10",
             "keepalives_count": "3",
+            # Without it, who sends to a host that is gone without a word waits for a quarter of an hour.
+            "tcp_user_timeout": "10000",
+            # A standby among several hosts is passed over, not taken for the store.
+            **({"target_session_attrs": "read-write"} if "," in self.parameters.get("host", "") else {}),
             **self.parameters,
         }
         if options:

@@ -17,7 +17,8 @@ from rollwright.core.optional import require
 from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.notifier import ThreadNotifier
-from rollwright.pool.stores.postgres.address import Address, Connection, is_away
+from rollwright.pool.stores.postgres import statements as sql
+from rollwright.pool.stores.postgres.address import Address, Connection, is_away, run
 from rollwright.pool.types import Topic
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class ServerSession:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._number = secrets.randbits(63)
+        self._secret = secrets.randbits(47)
+        self._number = 0
         self._notifiers: dict[str, ThreadNotifier] = {}
         self._listening: set[str] = set()
         self._changed = threading.Condition()
@@ -64,7 +66,11 @@ class ServerSession:
         self._thread.start()
 
     def number(self) -> int | None:
-        """Return the number this process holds its lock on; None while it cannot be held, when leases alone decide."""
+        """Return the number this process holds its lock on; None while it cannot be held, when leases alone decide.
+
+        Its last digits tell which run of which server knows it. Another one, after a restart or a fail-over, cannot say
+        who of those that it never met is dead.
+        """
         if self._held:
             return self._number
         with self._changed:
@@ -109,10 +115,13 @@ class ServerSession:
             connection: Connection | None = None
             try:
                 connection = self._address.connect()
-                connection.execute("SELECT pg_advisory_lock(%s)", (self._number,))
+                ((mark,),) = run(connection, sql.SERVER_MARK)
+                number = self._secret * sql.SERVER_MARKS + mark
+                run(connection, sql.END_PREDECESSOR, {"number": number})
+                run(connection, "SELECT pg_advisory_lock(%(number)s)", {"number": number})
                 wait = _FIRST_WAIT
                 with self._changed:
-                    self._held, self._refusal = True, None
+                    self._number, self._held, self._refusal = number, True, None
                     self._changed.notify_all()
                 self._listen_until_lost(connection)
             except (psycopg.Error, OSError) as error:

@@ -204,7 +204,17 @@ ALIVE: Final = """SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
     WHERE locktype = 'advisory' AND objsubid = 1 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
-UP_FOR: Final = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision"
+SERVER_MARKS: Final = 1 << 15
+# One of so many numbers that tells this run of this server from another: after a restart, or on the standby that took
+# over, it is another one.
+SERVER_MARK: Final = f"""SELECT
+    mod((extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, {SERVER_MARKS - 19})::int"""
+
+# A session of this process that the server takes to be there still though its connection is gone: it has our lock.
+END_PREDECESSOR: Final = """SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
+    AND (classid::bigint << 32) | objid::bigint = %(number)s
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 # Losing this in a crash only lets a lease end sooner.
 RENEW: Final = f"""WITH lax AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set),

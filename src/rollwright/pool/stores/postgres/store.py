@@ -76,9 +76,6 @@ _LOOK: Final = """SELECT (SELECT last_value + is_called::int FROM history_seq_se
 _LONGEST_PAUSE: Final = 1.0
 """Seconds between two looks of who waits without a session."""
 
-_AFTER_START: Final = 5.0
-"""Seconds after the server's start in which nobody is taken for dead: all had to connect anew."""
-
 
 class PostgresStore:
     """Tasks in one schema of a PostgreSQL database.
@@ -289,7 +286,8 @@ class PostgresStore:
 
         1. Read whose leases ended, and which processes hold the other running tasks.
         2. Of those processes, find the dead: their session is gone. A process whose session is gone is looked for
-           twice, within half a second: it may only have lost its connection.
+           twice, within half a second: it may only have lost its connection. One that this run of the server never
+           met, as it took over from another, is judged by its lease alone: it may not have noticed yet.
         3. Free both, and notify.
         """
         condition, values = where(query)
@@ -312,8 +310,10 @@ class PostgresStore:
         return [str(row[0]) for row in freed]
 
     def _find_dead(self, processes: set[int]) -> list[int]:
-        missing = processes - self._find_alive() if processes else set()
-        if not missing or self._rows(sql.UP_FOR)[0][0] < _AFTER_START:
+        ((mark,),) = self._rows(sql.SERVER_MARK) if processes else ((None,),)
+        known = {process for process in processes if process % sql.SERVER_MARKS == mark}
+        missing = known - self._find_alive() if known else set()
+        if not missing:
             return []
         self._real.sleep(_SECOND_CHECK)
         return sorted(missing - self._find_alive())
