@@ -95,10 +95,13 @@ class WorkersElsewhere:
         started: set[str] = set()
         starts, looked = 0, -math.inf
         query = {"_id": {"$in": [*ids]}}
+        seen: Mapping[Status, int] | None = None
         with SignalHandler(stopping.set):
             try:
                 while not stopping.is_set():
-                    news = self._tell_ended(manager, ids, told, on_event)
+                    counts = manager.store.stat(manager.task_pool).counts
+                    news = counts != seen and self._tell_ended(manager, ids, told, on_event)
+                    seen = counts
                     if len(told) == len(ids):
                         return True
                     starts = 0 if news else starts

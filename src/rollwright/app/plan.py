@@ -23,8 +23,8 @@ from rollwright.campaign.trade_terms import check_results
 from rollwright.config.context import using
 from rollwright.expression.label_reach import LabelReach
 from rollwright.market.current import current_market
+from rollwright.pool.lookups import find_by_fingerprint
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.query import FINGERPRINT, In
 from rollwright.pool.states import Status
 from rollwright.pool.store import PoolStore
 
@@ -287,8 +287,8 @@ def _describe_labels(plan: CampaignPlan) -> str:
 
 def _read_states(windows: Sequence[Window], manager: TaskManager) -> dict[WindowKey, WindowState]:
     """Return the state of each window's task, without asking whether a finished one still stands."""
-    wanted = In(path=(FINGERPRINT,), values=tuple(window.spec.fingerprint for window in windows))
-    found = {record.fingerprint: record.status for record in manager.store.find(manager.task_pool, wanted)}
+    records = find_by_fingerprint(manager.store, manager.task_pool, (window.spec.fingerprint for window in windows))
+    found = {record.fingerprint: record.status for record in records}
     return {window.key: WindowState(status=found.get(window.spec.fingerprint)) for window in windows}
 
 

@@ -25,7 +25,7 @@ from rollwright.config.settings import Settings, load_settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import group_failures
 from rollwright.pool.document import last_hint, last_line
-from rollwright.pool.query import In
+from rollwright.pool.query import among
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.pool.store import PoolStore
 from rollwright.pool.types import TaskRecord
@@ -67,7 +67,7 @@ class OpenWindows:
         """Return the tasks of the windows by their ids; those that somebody removed are missing."""
         if self.store is None or not self.windows:
             return {}
-        query = In(path=("_id",), values=tuple(window.task_id for window in self.windows))
+        query = among(window.task_id for window in self.windows)
         found = self.store.find(self.record.name, query)
         # A store that was emptied begins its ids anew: a task is ours by what it asks for.
         prints = {window.task_id: window.fingerprint for window in self.windows}

@@ -12,7 +12,7 @@ from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.core.masking import mask_value
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.query import In
+from rollwright.pool.query import among
 from rollwright.pool.states import Status
 from rollwright.pool.stored_definition import is_readable
 from rollwright.tasks.identity import fit_key
@@ -83,7 +83,7 @@ def find_former(
     others = [one for one in former.windows if one.fingerprint not in wanted] if former is not None else []
     if not others:
         return []
-    query = In(path=("_id",), values=tuple(one.task_id for one in others))
+    query = among(one.task_id for one in others)
     states = {record.task_id: record.status for record in manager.store.find(manager.task_pool, query)}
     return [(one, states[one.task_id]) for one in others if one.task_id in states]
 
@@ -129,7 +129,7 @@ def _explain_new(
 def _read_definitions(windows: Sequence[SubmittedWindow], manager: TaskManager) -> dict[str, dict[str, Any]]:
     if not windows:
         return {}
-    query = In(path=("_id",), values=tuple(one.task_id for one in windows))
+    query = among(one.task_id for one in windows)
     return {
         record.task_id: record.definition
         for record in manager.store.find(manager.task_pool, query)

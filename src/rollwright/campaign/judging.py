@@ -10,8 +10,8 @@ from rollwright.campaign.plan import Window, WindowKey
 from rollwright.core.canonical import parse_json
 from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskValueError
 from rollwright.pool.document import read_result
+from rollwright.pool.lookups import find_by_fingerprint
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.query import FINGERPRINT, In
 from rollwright.pool.states import Status
 from rollwright.pool.types import TaskRecord
 from rollwright.tracking.recorder import Recorder
@@ -80,8 +80,8 @@ def judge_windows(
         known what stands.
     """
     check = ScopeCheck()
-    wanted = In(path=(FINGERPRINT,), values=tuple(window.spec.fingerprint for window in windows))
-    records = {record.fingerprint: record for record in manager.store.find(manager.task_pool, wanted)}
+    found = find_by_fingerprint(manager.store, manager.task_pool, (window.spec.fingerprint for window in windows))
+    records = {record.fingerprint: record for record in found}
     states: dict[WindowKey, WindowState] = {}
     for window in windows:
         record = records.get(window.spec.fingerprint)

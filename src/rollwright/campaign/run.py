@@ -33,7 +33,7 @@ from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNot
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.needs import Needs, Offer
-from rollwright.pool.query import In, Not, both, parse
+from rollwright.pool.query import In, Not, among, both, parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment
 from rollwright.pool.stored_definition import is_readable
@@ -185,7 +185,7 @@ def _limit_attempts(submission: Submission, states: Mapping[WindowKey, WindowSta
     """Let what is to do be tried as often as is asked for now."""
     other = [submission.ids[key] for key in submission.todo if states[key].max_attempts != manager.max_attempts]
     if other:
-        query = In(path=("_id",), values=tuple(other))
+        query = among(other)
         manager.store.amend(manager.task_pool, query, Amendment(max_attempts=manager.max_attempts))
 
 

@@ -26,7 +26,8 @@ from rollwright.errors import ConfigError, LeaseLostError, LedgerError, TaskValu
 from rollwright.online.entry import NO_DIGEST, Author, EntryKind, LedgerEntry
 from rollwright.online.state import ServingState
 from rollwright.online.transitions import apply_entry
-from rollwright.pool.query import FINGERPRINT, In
+from rollwright.pool.lookups import find_by_fingerprint
+from rollwright.pool.query import In
 from rollwright.pool.states import Status
 from rollwright.pool.store import (
     Amendment,
@@ -343,8 +344,7 @@ class ServingLedger:
 
     def _find_records(self, numbers: Sequence[int]) -> Iterator[tuple[int, TaskRecord]]:
         by_fingerprint = {self._task(number).fingerprint: number for number in numbers}
-        query = In(path=(FINGERPRINT,), values=tuple(by_fingerprint))
-        for record in self._store.find(self.pool, query):
+        for record in find_by_fingerprint(self._store, self.pool, by_fingerprint):
             if record.status is Status.DONE:
                 yield by_fingerprint[record.fingerprint], record
 

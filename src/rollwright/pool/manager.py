@@ -20,8 +20,9 @@ from rollwright.errors import (
     TaskValueError,
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
+from rollwright.pool.lookups import find_by_fingerprint
 from rollwright.pool.needs import NO_NEEDS, Needs
-from rollwright.pool.query import FINGERPRINT, In, Query, both
+from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.store import (
@@ -468,8 +469,7 @@ class TaskManager(Serializable):
 
     def _announce(self, tasks: Sequence[NewTask], *, shown: bool) -> None:
         unique = {task.fingerprint: task for task in tasks}
-        query = In(path=(FINGERPRINT,), values=tuple(unique))
-        known = {record.fingerprint for record in self.store.find(self.task_pool, query)}
+        known = {record.fingerprint for record in find_by_fingerprint(self.store, self.task_pool, unique)}
         fresh = [task for name, task in unique.items() if name not in known]
         _logger.info("tasks.counted pool=%s given=%d new=%d", self.task_pool, len(tasks), len(fresh))
         if shown:

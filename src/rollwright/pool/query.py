@@ -40,11 +40,13 @@ __all__ = [
     "Not",
     "Or",
     "Query",
+    "among",
     "both",
     "is_position",
     "matches",
     "parse",
     "selection",
+    "split_ids",
 ]
 
 TEXT_COLUMNS: Final = ("status", "owner", "needs")
@@ -52,6 +54,17 @@ FINGERPRINT: Final = "$fingerprint"
 """The name of what tells whether two definitions are of one task; no query can write it."""
 COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended", "needs")
 JSON_ROOTS: Final[Mapping[str, str]] = {"def": "def", "filter": "def", "res": "res", "validity": "validity"}
+
+_ID_DIGITS: Final = 19
+"""Digits that no id reaches: 2**63 has as many."""
+
+_FEW_IDS: Final = 32
+"""Ids that are asked for one by one; more of them as ranges, where they are some."""
+
+_IDS_IN_RANGE: Final = 16
+"""How many ids a range must hold on average to be worth it."""
+
+_MOST_RANGES: Final = 64
 
 Order: TypeAlias = Literal["gt", "gte", "lt", "lte"]
 
@@ -125,6 +138,49 @@ def both(*queries: Query | None) -> Query | None:
     return parts[0] if len(parts) == 1 else And(parts=parts)
 
 
+def among(ids: Iterable[str]) -> Query:
+    """Return the condition that a task has one of `ids`, as ranges where there are many and they follow one another.
+
+    A million tasks that were put at once are asked for by two numbers, and not by a million.
+    """
+    values = tuple(ids)
+    if len(values) <= _FEW_IDS:
+        return In(path=("_id",), values=values)
+    ranges: list[list[int]] = []
+    for number in sorted({int(value) for value in values if is_position(value) and len(value) < _ID_DIGITS}):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    if not ranges or len(ranges) > min(_MOST_RANGES, len(values) // _IDS_IN_RANGE):
+        return In(path=("_id",), values=values)
+    within = _within(ranges[0][0], ranges[-1][1])  # by which a store finds the place in its index
+    parts = tuple(_within(first, last) for first, last in ranges)
+    return within if len(parts) == 1 else And(parts=(within, Or(parts=parts)))
+
+
+def _within(first: int, last: int) -> And:
+    return And(
+        parts=(Compare(path=("_id",), order="gte", value=first), Compare(path=("_id",), order="lte", value=last))
+    )
+
+
+def split_ids(query: Query | None, size: int) -> Iterator[Query | None]:
+    """Yield queries whose answers, one after another, are those of `query`, the oldest first, none with more ids.
+
+    Only a list of ids that must be one of is split; another query is yielded as it is.
+    """
+    parts = query.parts if isinstance(query, And) else (query,)
+    listed = next((part for part in parts if isinstance(part, In) and part.path == ("_id",)), None)
+    if listed is None or len(listed.values) <= size:
+        yield query
+        return
+    others = [part for part in parts if part is not listed]
+    ids = sorted({str(value) for value in listed.values}, key=lambda value: (len(value), value))
+    for start in range(0, len(ids), size):
+        yield both(In(path=("_id",), values=tuple(ids[start : start + size])), *others)
+
+
 def parse(query: Mapping[str, Any] | None) -> Query | None:
     """Return the tree of `query`, or None when it demands nothing. `query` itself is not changed or kept.
 
@@ -154,7 +210,7 @@ def selection(
     """
     chosen: Query | None = None
     if only is not None:
-        chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only))
+        chosen = among(str(task_id) for task_id in only)
         if also:
             chosen = Or(parts=(chosen, In(path=(FINGERPRINT,), values=tuple(also))))
     tagged = both(*[parse({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags])
@@ -263,8 +319,10 @@ def _pattern(path: tuple[str, ...], value: Any, options: Any) -> Matches:
     return Matches(path=path, pattern=Pattern.parse(value, options=options))
 
 
-def _equals(path: tuple[str, ...], values: Iterable[Any]) -> In:
+def _equals(path: tuple[str, ...], values: Iterable[Any]) -> Query:
     """Return the condition that the value at `path` is one of `values`; a definition is one when it means the same."""
+    if path == ("_id",):
+        return among(str(_value(path, value)) for value in values)
     if path != ("def",):
         return In(path=path, values=tuple(_value(path, value) for value in values))
     try:
@@ -279,7 +337,11 @@ def _value(path: tuple[str, ...], value: Any) -> JSON:
         return parse_status(value).value
     if path == ("_id",):
         text = str(value)
-        return str(int(text)) if is_position(text[:1]) and is_position(text) and len(text) < 19 else f"no id: {text}"
+        return (
+            str(int(text))
+            if is_position(text[:1]) and is_position(text) and len(text) < _ID_DIGITS
+            else f"no id: {text}"
+        )
     try:
         return normalise(value, path=f"$.{'.'.join(path)}", typed=True)
     except TaskValueError as error:

@@ -11,6 +11,7 @@ from rollwright.pool.states import Status, read_status
 from rollwright.pool.store import HistoryRow, Lease, Outcome, TaskRecord
 
 __all__ = [
+    "IDS_CHUNK",
     "PAGE",
     "PUT_CHUNK",
     "count_by_status",
@@ -25,6 +26,9 @@ __all__ = [
 
 PAGE: Final = 500
 """Tasks that one page of `find` holds."""
+
+IDS_CHUNK: Final = 10_000
+"""Ids that one statement asks for at most: each page of an answer sends them again."""
 
 PUT_CHUNK: Final = 10_000
 """Tasks that one transaction of `put` adds at most."""

@@ -26,7 +26,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.demand import check_share
 from rollwright.pool.notifier import topics_of
-from rollwright.pool.query import Query
+from rollwright.pool.query import Query, split_ids
 from rollwright.pool.states import CLAIMABLE, Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
@@ -59,6 +59,7 @@ __all__ = ["MongoStore"]
 
 _PUT_CHUNK: Final = 1000
 _PAGE: Final = 500
+_IDS_CHUNK: Final = 10_000
 _ROUNDS: Final = 6
 _LONG: Final = 64 * 1024
 _LARGEST: Final = 12 * 1024 * 1024
@@ -409,6 +410,10 @@ class MongoStore:
 
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
         """Return the tasks that match, oldest first, read in pages."""
+        for part in split_ids(query, _IDS_CHUNK):
+            yield from self._find(pool, part)
+
+    def _find(self, pool: str, query: Query | None) -> Iterator[TaskRecord]:
         condition = where(query)
         last = 0
         while True:
@@ -423,13 +428,15 @@ class MongoStore:
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state."""
-        condition = where(query)
-        wanted = {"$and": [{"pool": pool}, condition]} if condition else {"pool": pool}
-        with self._db.translate():
-            rows = [
-                *self._db.tasks.aggregate([{"$match": wanted}, {"$group": {"_id": "$status", "tasks": {"$sum": 1}}}])
-            ]
-        return dict.fromkeys(Status, 0) | {Status(row["_id"]): row["tasks"] for row in rows}
+        counts = dict.fromkeys(Status, 0)
+        for part in split_ids(query, _IDS_CHUNK):
+            condition = where(part)
+            wanted = {"$and": [{"pool": pool}, condition]} if condition else {"pool": pool}
+            with self._db.translate():
+                by_state: list[Document] = [{"$match": wanted}, {"$group": {"_id": "$status", "tasks": {"$sum": 1}}}]
+                for row in [*self._db.tasks.aggregate(by_state)]:
+                    counts[Status(row["_id"])] += row["tasks"]
+        return counts
 
     # -- changing by hand --------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class _PostgresDialect:
         return f"(id = ANY({self._bind(ids, 'bigint[]')}))"
 
     def has_fingerprint(self, fingerprints: Sequence[str]) -> str:
-        return f"(encode(fingerprint, 'hex') = ANY({self._bind(fingerprints, 'text[]')}))"
+        return f"(fingerprint = ANY({self._bind([bytes.fromhex(one) for one in fingerprints], 'bytea[]')}))"
 
     def column_in(self, name: str, values: Sequence[JSON], *, null: bool) -> str:
         column = _COLUMNS.get(name, name)

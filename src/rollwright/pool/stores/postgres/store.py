@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import EllipsisType
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from rollwright.core.clock import SystemClock
 from rollwright.errors import LeaseLostError
 from rollwright.pool.demand import Share, check_share, demand_of_rows
 from rollwright.pool.notifier import PollingWaker
-from rollwright.pool.query import Query
+from rollwright.pool.query import Query, split_ids
 from rollwright.pool.states import CLAIMABLE, OPEN_STATES, Status
 from rollwright.pool.store import (
     Amendment,
@@ -48,6 +49,7 @@ from rollwright.pool.stores.postgres.writes import (
     restore_tasks,
 )
 from rollwright.pool.stores.sql_reads import (
+    IDS_CHUNK,
     PAGE,
     PUT_CHUNK,
     count_by_status,
@@ -172,16 +174,25 @@ class PostgresStore:
 
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
         """Return the tasks that match, oldest first, read in pages."""
-        condition, values = where(query)
-        statement = sql.FIND.format(where=condition)
-        return read_pages(lambda last: self._rows(statement, pool=keepable(pool), last=last, page=PAGE, **values))
+        for part in split_ids(query, IDS_CHUNK):
+            condition, values = where(part)
+            yield from read_pages(partial(self._read_page, pool, sql.FIND.format(where=condition), values))
+
+    def _read_page(self, pool: str, statement: str, values: Mapping[str, object], last: int) -> list[_Row]:
+        return self._rows(statement, pool=keepable(pool), last=last, page=PAGE, **values)
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
-        """Return how many tasks match, by state; without a query only indexes are read."""
+        """Return how many tasks match, by state; without a query only indexes are read.
+
+        More ids than `IDS_CHUNK`, unless they follow one another, are asked for in several statements.
+        """
         if query is None:
             return count_by_status(self._rows(sql.TALLY, pool=keepable(pool)))
-        condition, values = where(query)
-        return count_by_status(self._rows(sql.COUNT.format(where=condition), pool=keepable(pool), **values))
+        rows: list[_Row] = []
+        for part in split_ids(query, IDS_CHUNK):
+            condition, values = where(part)
+            rows += self._rows(sql.COUNT.format(where=condition), pool=keepable(pool), **values)
+        return count_by_status(rows)
 
     def stat(self, pool: str) -> PoolStat:
         """Return how many tasks a pool has by state, whether it is paused, and its share; one statement, one moment."""

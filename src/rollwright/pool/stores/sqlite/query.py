@@ -105,6 +105,8 @@ class _SqliteDialect:
 
     def column_compares(self, name: str, order: str, value: float | str) -> str:
         self.values.append(value)
+        if name == "_id":  # never NULL, and found by the table's own order
+            return f"(id {order} ?)"
         return f"COALESCE({_COLUMNS.get(name, name)} {order} ?, 0)"
 
     def column_matches(self, name: str, pattern: Pattern) -> str:

@@ -20,7 +20,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.demand import check_share, demand_of_rows
 from rollwright.pool.notifier import topics_of
-from rollwright.pool.query import Query
+from rollwright.pool.query import Query, split_ids
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
@@ -43,6 +43,7 @@ from rollwright.pool.store import (
     check_pool_name,
 )
 from rollwright.pool.stores.sql_reads import (
+    IDS_CHUNK,
     PAGE,
     PUT_CHUNK,
     count_by_status,
@@ -377,6 +378,10 @@ class SqliteStore:
 
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
         """Return the tasks that match, oldest first, read in pages."""
+        for part in split_ids(query, IDS_CHUNK):
+            yield from read_pages(self._reader(pool, part))
+
+    def _reader(self, pool: str, query: Query | None) -> Callable[[int], list[tuple[Any, ...]]]:
         condition, values = where(query)
         statement = sql.FIND.format(where=condition)
 
@@ -384,15 +389,21 @@ class SqliteStore:
             with self._file.read() as connection:
                 return connection.execute(statement, (self._wall_shift(), pool, last, *values, PAGE)).fetchall()
 
-        return read_pages(read)
+        return read
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
-        condition, values = where(query)
         with self._file.read() as connection:
             if query is None:
                 return tally(connection, pool)
-            rows = connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
+            rows: list[tuple[Any, ...]] = []
+            connection.execute("BEGIN")  # one moment for all
+            try:
+                for part in split_ids(query, IDS_CHUNK):
+                    condition, values = where(part)
+                    rows += connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
+            finally:
+                connection.execute("COMMIT")
         return count_by_status(rows)
 
     def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:

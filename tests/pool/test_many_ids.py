@@ -1,0 +1,102 @@
+"""Queries that ask for many ids or fingerprints: the same answers, from statements that do not grow with them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rollwright.pool.lookups import find_by_fingerprint
+from rollwright.pool.query import And, Compare, In, Not, Or, among, both, parse, split_ids
+from rollwright.pool.states import Status
+from rollwright.pool.store import NewTask
+from rollwright.pool.stores import sql_reads
+
+IDS = [str(number) for number in range(1, 121)]
+
+
+def test_ids_that_follow_one_another_are_two_numbers():
+    for asked in (
+        among(IDS),
+        among(reversed(IDS)),
+        parse({"_id": {"$in": IDS}}),
+        parse({"_id": {"$in": [*range(1, 121)]}}),
+    ):
+        assert asked == And(
+            parts=(Compare(path=("_id",), order="gte", value=1), Compare(path=("_id",), order="lte", value=120))
+        )
+
+
+def test_a_few_pieces_are_ranges_and_scattered_ids_a_list():
+    pieces = among([*IDS[:50], *IDS[60:]])
+    assert isinstance(pieces, And)
+    assert isinstance(pieces.parts[1], Or)
+    assert len(pieces.parts[1].parts) == 2
+    assert among(IDS[::2]) == In(path=("_id",), values=tuple(IDS[::2]))
+    assert among(IDS[:32]) == In(path=("_id",), values=tuple(IDS[:32]))
+
+
+def test_what_is_no_id_is_nobodys():
+    strange = [*IDS, "no id: x", "9" * 18, "1" * 25]
+    assert isinstance(among(strange), And)
+    assert among(["x"] * 40) == In(path=("_id",), values=("x",) * 40)
+    assert isinstance(among([*IDS, "9" * 18]).parts[1], Or)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_store_answers_as_a_list_of_ids_does(store, seed):
+    generator = random.Random(seed)
+    ids = store.put("p", [NewTask.of({"x": number}) for number in range(150)]).ids
+    store.put("other", [NewTask.of({"x": number}) for number in range(20)])
+    first, second = sorted(generator.sample(range(150), 2))
+    for wanted in (ids[first:second], [*ids[:first], *ids[second:]], generator.sample(ids, 70), [*ids, "9" * 18]):
+        shuffled = generator.sample(wanted, len(wanted))
+        for query in (parse({"_id": {"$in": shuffled}}), among(shuffled)):
+            assert [record.task_id for record in store.find("p", query)] == sorted(set(wanted) & {*ids}, key=int)
+            assert store.count("p", query)[Status.WAITING] == len({*wanted} & {*ids})
+        assert store.count("p", Not(part=among(shuffled)))[Status.WAITING] == 150 - len({*wanted} & {*ids})
+        odd = parse({"_id": {"$nin": shuffled}, "def.x": {"$lt": 100}})
+        left = [task for place, task in enumerate(ids) if place < 100 and task not in wanted]
+        assert [record.task_id for record in store.find("p", odd)] == left
+
+
+def test_many_scattered_ids_are_asked_for_in_parts_and_come_in_order(store, monkeypatch):
+    for module in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"rollwright.pool.stores.{module}.store.IDS_CHUNK", 7)
+    ids = store.put("p", [NewTask.of({"x": number}) for number in range(100)]).ids
+    wanted = [*ids[::3]]
+    mixed = random.Random(1).sample(wanted, len(wanted))
+    assert [record.task_id for record in store.find("p", parse({"_id": {"$in": mixed}}))] == wanted
+    some = {"_id": {"$in": mixed}, "def.x": {"$gte": 50}}
+    assert [record.task_id for record in store.find("p", parse(some))] == [one for one in wanted if int(one) > 50]
+    assert store.count("p", parse(some))[Status.WAITING] == sum(int(one) > 50 for one in wanted)
+
+
+def test_only_a_list_that_must_hold_is_split():
+    ids = In(path=("_id",), values=tuple(IDS[::2]))
+    other = Compare(path=("priority",), order="gt", value=1)
+    assert [*split_ids(None, 7)] == [None]
+    assert [*split_ids(Not(part=ids), 7)] == [Not(part=ids)]
+    assert [*split_ids(Or(parts=(ids, other)), 7)] == [Or(parts=(ids, other))]
+    parts = [*split_ids(both(other, ids), 50)]
+    assert [part.parts[1] for part in parts] == [other, other]
+    assert [value for part in parts for value in part.parts[0].values] == [*IDS[::2]]
+
+
+def test_tasks_are_found_by_many_fingerprints_in_few_statements(store):
+    tasks = [NewTask.of({"x": number}) for number in range(900)]
+    ids = store.put("p", tasks[:850]).ids
+    asked = []
+
+    class Counting:
+        def find(self, pool, query=None):
+            asked.append(len(query.values))
+            return store.find(pool, query)
+
+    found = {
+        record.fingerprint: record.task_id
+        for record in find_by_fingerprint(Counting(), "p", [one.fingerprint for one in tasks] * 2)
+    }
+    assert found == dict(zip([one.fingerprint for one in tasks], ids, strict=False))
+    assert asked == [400, 400, 100]
+    assert max(asked) < sql_reads.PAGE
