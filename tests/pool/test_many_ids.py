@@ -11,6 +11,7 @@ from rollwright.pool.query import And, Compare, In, Not, Or, among, both, parse,
 from rollwright.pool.states import Status
 from rollwright.pool.store import NewTask
 from rollwright.pool.stores import sql_reads
+from rollwright.pool.stores.sqlite.store import SqliteStore
 
 IDS = [str(number) for number in range(1, 121)]
 
@@ -100,3 +101,37 @@ def test_tasks_are_found_by_many_fingerprints_in_few_statements(store):
     assert found == dict(zip([one.fingerprint for one in tasks], ids, strict=False))
     assert asked == [400, 400, 100]
     assert max(asked) < sql_reads.PAGE
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"status": "waiting"}, {"_id": {"$in": [*range(1, 4000, 2)]}}, {"_id": {"$gt": 0}}]
+)
+def test_a_page_of_a_large_pool_costs_what_one_of_a_small_pool_costs(tmp_path, query):
+    """The steps that SQLite takes for a task do not grow with the pool."""
+
+    def steps_of_a_task(count):
+        store = SqliteStore(tmp_path / f"{count}.db", durable=False)
+        store.put("p", [NewTask.of({"x": number}) for number in range(count)])
+        steps = []
+        with store._file.read() as connection:
+            connection.set_progress_handler(lambda: steps.append(1), 100)
+            found = sum(1 for _ in store.find("p", parse(query)))
+            counted = sum(store.count("p", parse(query)).values())
+            connection.set_progress_handler(None, 0)
+        store.close()
+        assert found == counted > 0
+        return len(steps) / found
+
+    assert steps_of_a_task(8000) < 1.5 * steps_of_a_task(2000)
+
+
+def test_a_small_pool_beside_a_large_one_is_found_by_its_own_index(tmp_path):
+    store = SqliteStore(tmp_path / "pool.db", durable=False)
+    store.put("large", [NewTask.of({"x": number}) for number in range(8000)])
+    store.put("small", [NewTask.of({"x": number}) for number in range(5)])
+    steps = []
+    with store._file.read() as connection:
+        connection.set_progress_handler(lambda: steps.append(1), 100)
+        assert sum(1 for _ in store.find("small")) == 5
+    assert len(steps) < 100
+    store.close()

@@ -148,6 +148,12 @@ class PostgresServer:
         self.stop(mode="immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def pid(self) -> int:
+        """Return the process of the server, whose children are its sessions."""
+        if self._process is None:
+            raise RuntimeError("the server does not run")
+        return self._process.pid
+
     def url(self, database: str, *, user: str = USER) -> str:
         """Return the URL of a database, by TCP."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"

@@ -17,11 +17,11 @@ from typing import Any, Final
 from rollwright.core.canonical import JSON, dump_canonical
 from rollwright.core.stored_text import plain_of
 from rollwright.pool.patterns import Pattern
-from rollwright.pool.query import Compare, Exists, In, Matches, Query, is_position, matches
+from rollwright.pool.query import FINGERPRINT, And, Compare, Exists, In, Matches, Query, is_position, matches
 from rollwright.pool.stores.sql_query import JsonNode, render
 from rollwright.pool.stores.sqlite.statements import DEFINITION
 
-__all__ = ["add_functions", "where"]
+__all__ = ["add_functions", "asks_for_fingerprints", "asks_for_ids", "where"]
 
 _COLUMNS: Final[Mapping[str, str]] = {"_id": "id"}
 _JSON: Final[Mapping[str, str]] = {"def": DEFINITION, "res": "result", "validity": "validity"}
@@ -76,6 +76,26 @@ def where(query: Query | None) -> tuple[str, list[object]]:
     dialect = _SqliteDialect()
     text = render(query, dialect)
     return f" AND {text}", dialect.values
+
+
+def asks_for_ids(query: Query | None) -> bool:
+    """Tell whether only tasks of certain ids can match, so that they are found by them."""
+    return _asks_for(query, "_id")
+
+
+def asks_for_fingerprints(query: Query | None) -> bool:
+    """Tell whether only tasks of certain fingerprints can match, so that they are found by them."""
+    return _asks_for(query, FINGERPRINT)
+
+
+def _asks_for(query: Query | None, name: str) -> bool:
+    match query:
+        case And(parts=parts):
+            return any(_asks_for(part, name) for part in parts)
+        case In(path=(path,)) | Compare(path=(path,)):
+            return path == name
+        case _:
+            return False
 
 
 class _SqliteDialect:

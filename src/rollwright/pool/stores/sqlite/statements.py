@@ -257,6 +257,11 @@ FIND: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempt
     owner, result, validity, error, lease_ends + ?, run_at, started, ended, needs
     FROM task WHERE pool = ? AND id > ?{{where}} ORDER BY id LIMIT ?"""
 
+# The same in the table's own order: a page begins where the one before ended, whatever else is in the file.
+FIND_BY_ID: Final = FIND.replace("WHERE pool", "WHERE +pool")
+
+HIGHEST: Final = "SELECT MAX(id), (SELECT tasks FROM size WHERE pool = ?) FROM task"
+
 # The row without a state is the whole pool.
 TALLY: Final = f"""SELECT status, COUNT(*) FROM task INDEXED BY task_open WHERE pool = ?1 AND {_OPEN}
         AND status IN ('waiting', 'running', 'part_done') GROUP BY status
@@ -267,6 +272,7 @@ TALLY: Final = f"""SELECT status, COUNT(*) FROM task INDEXED BY task_open WHERE 
     UNION ALL SELECT NULL, tasks FROM size WHERE pool = ?1"""
 
 COUNT: Final = "SELECT status, COUNT(*) FROM task WHERE pool = ?{where} GROUP BY status"
+COUNT_BY_ID: Final = COUNT.replace("WHERE pool", "WHERE +pool")
 
 AMEND: Final = """UPDATE task SET status = ?, token = token + (status = 'running'), lease_ends = NULL, run_at = NULL,
     due = NULL, delay = NULL, ended = ?{more} WHERE pool = ? AND status IN (SELECT value FROM json_each(?)){where}

@@ -56,7 +56,7 @@ from rollwright.pool.stores.sql_reads import (
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
-from rollwright.pool.stores.sqlite.query import where
+from rollwright.pool.stores.sqlite.query import asks_for_fingerprints, asks_for_ids, where
 from rollwright.pool.stores.sqlite.rules import (
     NO_RULE,
     adjustment,
@@ -383,13 +383,20 @@ class SqliteStore:
 
     def _reader(self, pool: str, query: Query | None) -> Callable[[int], list[tuple[Any, ...]]]:
         condition, values = where(query)
-        statement = sql.FIND.format(where=condition)
+        by_id = asks_for_ids(query) or (not asks_for_fingerprints(query) and self._is_large(pool))
+        statement = (sql.FIND_BY_ID if by_id else sql.FIND).format(where=condition)
 
         def read(last: int) -> list[tuple[Any, ...]]:
             with self._file.read() as connection:
                 return connection.execute(statement, (self._wall_shift(), pool, last, *values, PAGE)).fetchall()
 
         return read
+
+    def _is_large(self, pool: str) -> bool:
+        """Tell whether sorting the pool for each page costs more than reading the whole file once."""
+        with self._file.read() as connection:
+            highest, tasks = connection.execute(sql.HIGHEST, (pool,)).fetchone()
+        return (tasks or 0) * ((tasks or 0) // PAGE) > (highest or 0)
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
@@ -401,7 +408,8 @@ class SqliteStore:
             try:
                 for part in split_ids(query, IDS_CHUNK):
                     condition, values = where(part)
-                    rows += connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
+                    statement = sql.COUNT_BY_ID if asks_for_ids(part) else sql.COUNT
+                    rows += connection.execute(statement.format(where=condition), (pool, *values)).fetchall()
             finally:
                 connection.execute("COMMIT")
         return count_by_status(rows)

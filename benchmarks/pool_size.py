@@ -1,0 +1,375 @@
+"""A pool of a million tasks: put, claim, count, list, collect, the commands that only look, and many workers at once.
+
+    python benchmarks/pool_size.py [--tasks 100000] [--workers 8] [--turns 400] [--stores sqlite postgres] [--full]
+
+Each piece of work is done in a process of its own, at a tenth of the tasks and at all of them: its seconds, and how
+much more memory it takes at ten times the tasks. Then workers, a process each, turn through a pool: as fast as they
+can, for the CPU that a turn costs them and the server; and a few tens of turns a second in all, for how long a claim
+takes while the machine is not full. `--full` is 1,000,000 tasks and 64 workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import report
+
+from rollwright.pool.query import among, parse
+from rollwright.pool.states import Status
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
+from rollwright.pool.urls import store_from_url
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
+import postgres_server
+
+POOL = "bench"
+DONE_SHARE = 0.75
+HOLDS_IDS = "wait_for_ids"  # a list of all ids is the caller's own
+RESULT = '{"recorder_id":"0123456789abcdef0123456789abcdef","experiment":"bench"}'
+WINDOWS = 2000
+
+CHILD = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+import pool_size
+start = time.perf_counter()
+said = pool_size.WORK[sys.argv[2]](sys.argv[3], int(sys.argv[4]))
+cpu, seconds = time.process_time(), time.perf_counter() - start
+print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": pool_size.peak(), "said": said}))
+"""
+COMMAND = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import atexit
+import time
+import pool_size
+from rollwright.cli import main
+atexit.register(lambda: print(pool_size.peak(), time.process_time(), file=sys.stderr))
+main()
+"""
+
+
+def peak():
+    """Return the most memory that this process had, in MB."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def definition(number):
+    return {"model": {"class": "LGBModel", "kwargs": {"seed": number}}, "test": [f"2020-{number}", "2021-01-01"]}
+
+
+# -- the work, each in a process of its own ----------------------------------------------------------------------------
+
+
+def put(url, count):
+    store = store_from_url(url)
+    for start in range(0, count, 10_000):
+        store.put(POOL, [NewTask.of(definition(number)) for number in range(start, min(start + 10_000, count))])
+    store.close()
+
+
+def put_again(url, count):
+    """Give the last 10,000 again, as a campaign that goes on does."""
+    store = store_from_url(url)
+    last = [NewTask.of(definition(number)) for number in range(max(0, count - 10_000), count)]
+    assert store.put(POOL, last).created == 0
+    store.close()
+
+
+def finish(url, count):
+    """End most of the tasks, a thousand in a turn."""
+    store, left = store_from_url(url), int(count * DONE_SHARE)
+    request = ClaimRequest(pool=POOL, owner="bench", lease=600.0, limit=1000)
+    leases = store.claim(request)
+    while leases and left > 0:
+        left -= len(leases)
+        outcomes = [Outcome.done(lease, result=RESULT) for lease in leases]
+        leases = store.settle(outcomes, claim=request if left > 0 else None).leases
+    store.settle([Outcome.released(lease) for lease in leases])
+    store.close()
+
+
+def turns(url, _count):
+    """Turn 200 times, one task after the other; return the median milliseconds of a turn."""
+    store = store_from_url(url)
+    request = ClaimRequest(pool=POOL, owner="bench", lease=600.0)
+    leases, times = store.claim(request), []
+    for _ in range(200):
+        start = time.perf_counter()
+        leases = store.settle([Outcome.done(lease, result=RESULT) for lease in leases], claim=request).leases
+        times.append(time.perf_counter() - start)
+    store.settle([Outcome.released(lease) for lease in leases])
+    store.close()
+    return statistics.median(times) * 1000
+
+
+def stat(url, count):
+    store = store_from_url(url)
+    assert sum(store.stat(POOL).counts.values()) == count
+    store.close()
+
+
+def list_all(url, count):
+    store = store_from_url(url)
+    assert sum(1 for _ in store.find(POOL)) == count
+    store.close()
+
+
+def collect(url, count):
+    """Read every result that is there."""
+    store = store_from_url(url)
+    found = sum(record.result is not None for record in store.find(POOL, parse({"status": "done"})))
+    assert found >= count * DONE_SHARE
+    store.close()
+
+
+def wait_for_ids(url, count):
+    """Count those of all the tasks, by their ids, as who waits for them does."""
+    store = store_from_url(url)
+    first = int(next(store.find(POOL)).task_id)
+    query = among(str(number) for number in range(first, first + count))
+    assert sum(store.count(POOL, query).values()) == count
+    store.close()
+
+
+def windows(url, count):
+    """Find the tasks of a campaign's windows among the others, as `rollwright status` does."""
+    store = store_from_url(url)
+    first = int(next(store.find(POOL)).task_id) + count // 2
+    wanted = [str(number) for number in range(first, first + min(count // 4, 2 * WINDOWS), 2)]
+    assert sum(1 for _ in store.find(POOL, among(wanted))) == len(wanted)
+    store.close()
+
+
+def pause(url, _count):
+    store = store_from_url(url)
+    assert store.pause(POOL)
+    assert store.resume(POOL)
+    store.close()
+
+
+WORK = {
+    one.__name__: one for one in (put, put_again, finish, turns, stat, list_all, collect, wait_for_ids, windows, pause)
+}
+COMMANDS = {
+    "rollwright pool ls": ["pool", "ls"],
+    "rollwright pool stat": ["pool", "stat", POOL],
+    "rollwright pool tasks --status failed": ["pool", "tasks", POOL, "--status", "failed"],
+    "rollwright pool tasks --limit 20": ["pool", "tasks", POOL, "--limit", "20"],
+    "rollwright worker ls": ["worker", "ls", POOL],
+}
+
+
+def do(work, url, count):
+    command = [sys.executable, "-c", CHILD, Path(__file__).parent, work, url, str(count)]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{work} failed:\n{done.stderr[-3000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(f"    {work:<36} {found['seconds']:>8.2f} s {found['peak']:>8.0f} MB", flush=True)
+    return found
+
+
+def command(arguments, url):
+    words = [sys.executable, "-c", COMMAND, Path(__file__).parent, *arguments, "--url", url]
+    start = time.perf_counter()
+    done = subprocess.run([str(part) for part in words], capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"{arguments} failed:\n{done.stderr[-3000:]}")
+    used, cpu = (float(word) for word in done.stderr.splitlines()[-1].split())
+    print(f"    rollwright {' '.join(arguments):<25} {seconds:>8.2f} s {used:>8.0f} MB", flush=True)
+    return {"seconds": seconds, "cpu": cpu, "peak": used}
+
+
+def measure(url, count):
+    """Do everything with a pool of `count` tasks and return what each took."""
+    print(f"  {url.partition(':')[0]}, {count:,} tasks")
+    found = {name: do(name, url, count) for name in ("put", "finish")}
+    for name in WORK:
+        if name not in found:
+            found[name] = do(name, url, count)
+    return found | {name: command(arguments, url) for name, arguments in COMMANDS.items()}
+
+
+# -- many workers ------------------------------------------------------------------------------------------------------
+
+
+def _turn(url, owner, barrier, out, *, count, pause_for):
+    store = store_from_url(url)
+    generator = random.Random(owner)
+    request = ClaimRequest(pool=POOL, owner=owner, lease=600.0)
+    leases, times = store.claim(request), []
+    barrier.wait()
+    began = time.process_time()
+    for _ in range(count):
+        if pause_for:
+            time.sleep(generator.expovariate(1 / pause_for))
+        start = time.perf_counter()
+        leases = store.settle([Outcome.done(lease, result=RESULT) for lease in leases], claim=request).leases
+        times.append(time.perf_counter() - start)
+    out.put((times, time.process_time() - began))
+    store.close()
+
+
+def _server_cpu(pid):
+    used = 0.0
+    parent = psutil.Process(pid)
+    for process in [parent, *parent.children()]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            spent = process.cpu_times()
+            used += spent.user + spent.system
+            used += spent.children_user + spent.children_system if process is parent else 0.0
+    return used
+
+
+def work(url, pid, *, workers, each, pause_for=0.0):
+    """Let `workers` processes turn; return each turn's seconds, the CPU seconds of a turn, and the seconds of all."""
+    store = store_from_url(url)
+    store.put(
+        POOL, [NewTask.of({"run": f"{workers} {pause_for}", "x": number}) for number in range(workers * (each + 1))]
+    )
+    context = multiprocessing.get_context("spawn")
+    barrier, out = context.Barrier(workers + 1), context.Queue()
+    running = [
+        context.Process(
+            target=_turn, args=(url, f"w{number}", barrier, out), kwargs={"count": each, "pause_for": pause_for}
+        )
+        for number in range(workers)
+    ]
+    for process in running:
+        process.start()
+    barrier.wait()
+    start, before = time.perf_counter(), _server_cpu(pid)
+    ended = [out.get() for _ in running]
+    seconds, server = time.perf_counter() - start, _server_cpu(pid) - before
+    for process in running:
+        process.join()
+    assert store.count(POOL)[Status.DONE] == workers * each
+    store.delete(POOL, None, running=True)
+    store.close()
+    times = sorted(one for found, _ in ended for one in found)
+    return times, (server + sum(cpu for _, cpu in ended)) / (workers * each), seconds
+
+
+def crowd(server, given):
+    """Measure workers side by side; return rows and figures."""
+    url = postgres_server.new_database(server.url("postgres"))
+    pid, many = server.pid(), given.workers
+    _, alone, seconds = work(url, pid, workers=1, each=given.turns)
+    full, together, all_seconds = work(url, pid, workers=many, each=max(20, given.turns // many * 2))
+    calm, _, _ = work(url, pid, workers=many, each=given.calm, pause_for=many / given.rate)
+    rate = len(full) / all_seconds
+    print(f"  one worker: {given.turns / seconds:,.0f} turns per s; {many}: {rate:,.0f}")
+    print(f"  {many} as fast as they can: p50 {_at(full, 0.5):.1f} ms, p99 {_at(full, 0.99):.1f} ms of a turn")
+    case = f"PostgreSQL, {many} workers"
+    rows = [
+        report.row("turns for a second of CPU / one worker's", alone / together, 0.7, at_least=True, case=case),
+        report.row(f"a turn at {given.rate:g} per s, p99", _at(calm, 0.99), 20, at_least=False, unit=" ms", case=case),
+    ]
+    return rows, {
+        "one worker": {"per s": given.turns / seconds, "cpu ms": alone * 1000},
+        f"{many} workers": {
+            "per s": rate,
+            "cpu ms": together * 1000,
+            "p50 ms": _at(full, 0.5),
+            "p99 ms": _at(full, 0.99),
+        },
+        f"{many} workers at {given.rate:g} per s": {"p50 ms": _at(calm, 0.5), "p99 ms": _at(calm, 0.99)},
+    }
+
+
+def _at(times, share):
+    return times[min(len(times) - 1, int(len(times) * share))] * 1000
+
+
+def rows_of(name, small, large, count):
+    """Return the rows of one store: how long commands take at `count` tasks, and how much memory grows."""
+    case = f"{name}, {count:,} tasks"
+    rows = [
+        report.row(f"`{one}`, {kind}", large[one][key], 1.0, at_least=False, unit=" s", case=case)
+        for one in ("rollwright pool ls", "rollwright pool stat")
+        for kind, key in (("wall", "seconds"), ("CPU", "cpu"))
+    ]
+    rows.append(
+        report.row(
+            f"tasks of {WINDOWS:,} windows found",
+            large["windows"]["seconds"],
+            1.0,
+            at_least=False,
+            unit=" s",
+            case=case,
+        )
+    )
+    growth = {one: large[one]["peak"] / small[one]["peak"] for one in large if one != HOLDS_IDS}
+    worst = max(growth, key=lambda one: growth[one])
+    print(f"  most memory for ten times the tasks: {worst}, {growth[worst]:.2f}x")
+    rows.append(
+        report.row("most memory of any work / at a tenth of the tasks", growth[worst], 1.15, at_least=False, case=case)
+    )
+    ratio = large["turns"]["said"] / small["turns"]["said"]
+    rows.append(report.row("time of a turn / at a tenth of the tasks", ratio, 1.5, at_least=False, case=case))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--tasks", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--turns", type=int, default=400, help="of one worker; of many, twice as many in all")
+    parser.add_argument("--calm", type=int, default=40, help="turns of each worker that pauses between them")
+    parser.add_argument("--rate", type=float, default=40.0, help="turns per second of all of those")
+    parser.add_argument("--stores", nargs="+", default=["sqlite", "postgres"])
+    parser.add_argument("--full", action="store_true", help="1,000,000 tasks and 64 workers")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if given.full:
+        given.tasks, given.workers, given.turns = 1_000_000, 64, 2000
+    rows, figures = [], {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = None
+        if "postgres" in given.stores and postgres_server.find_binaries() is not None:
+            server = postgres_server.PostgresServer(Path(folder) / "pg")
+            server.start()
+        try:
+            for name in given.stores:
+                sizes = {}
+                for count in (given.tasks // 10, given.tasks):
+                    if name == "postgres" and server is None:
+                        print("not run on PostgreSQL: there is none")
+                        break
+                    postgres = server is not None and name == "postgres"
+                    url = (
+                        postgres_server.new_database(server.url("postgres"))
+                        if postgres
+                        else f"sqlite:///{folder}/{count}.db"
+                    )
+                    sizes[count] = measure(url, count)
+                if sizes:
+                    rows += rows_of(name, sizes[given.tasks // 10], sizes[given.tasks], given.tasks)
+                    figures[name] = {f"{count:,}": found for count, found in sizes.items()}
+            if server is not None:
+                more, told = crowd(server, given)
+                rows += more
+                figures["workers"] = told
+        finally:
+            if server is not None:
+                server.remove()
+    return report.finish("pool_size", rows, path=given.json, figures=figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
