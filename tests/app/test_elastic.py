@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollwright.app.elastic import ElasticController, ElasticTerms, ScalingStep, count_wanted, plan_step
+from rollwright.app.elastic import ElasticController, ElasticTerms, ScalingStep, count_wanted, find_holders, plan_step
 from rollwright.core.locks import try_file_lock
 from rollwright.errors import ConfigError, LaunchError, StoreUnavailableError
 from rollwright.launch.launcher import LaunchedWorker, LauncherTraits, Resources, WorkerCommand
@@ -253,6 +253,47 @@ def test_room_in_workers_that_are_there_is_used_first() -> None:
     assert count_wanted([make_demand(open=5)], Offer(), terms, []) == 2
     assert count_wanted([make_demand(open=5)], Offer(), terms, [1]) == 2
     assert count_wanted([make_demand(open=3)], Offer(), terms, [1]) == 1
+
+
+def launched(**owners: str) -> list[LaunchedWorker]:
+    return [LaunchedWorker(id=one, name=POOL, state="running", owner=owner) for one, owner in owners.items()]
+
+
+def test_a_worker_is_known_by_the_beginning_of_the_name_under_which_it_claims() -> None:
+    workers = launched(a="n1:7:", b="n1:71:", c="n2:7:")
+    found = find_holders(workers, ["n1:71:ab", "n1:71:ab", "here:5:cd"], host="here")
+    assert (found.tasks, found.busy) == ({"b": 2}, {"b"})
+
+
+def test_workers_of_one_machine_that_cannot_be_told_apart_may_all_hold_tasks() -> None:
+    workers = launched(a="n1:", b="n1:", c="n2:")
+    found = find_holders(workers, ["n1:1:x", "n1:1:x"], host="here")
+    assert ([*found.tasks.values()], found.busy) == ([2], {"a", "b"})
+    found = find_holders(workers, ["n1.example.com:1:x"], host="here")
+    assert found.busy == {"a", "b"}
+
+
+def test_where_the_engine_tells_nothing_every_worker_may_hold_what_nobody_else_does() -> None:
+    workers = launched(a="", b="")
+    found = find_holders(workers, ["n1:1:x"], host="here")
+    assert ([*found.tasks.values()], found.busy) == ([1], {"a", "b"})
+    assert find_holders(workers, [], host="here").busy == frozenset()
+
+
+def test_where_machines_call_themselves_otherwise_than_the_engine_nobody_is_taken_to_be_idle() -> None:
+    workers = launched(a="n1:", b="n2:")
+    assert find_holders(workers, ["compute-1:1:x"], host="here").busy == {"a", "b"}
+    assert find_holders(workers, ["here:1:x"], host="here").busy == frozenset()
+
+
+def test_a_controller_that_has_just_begun_ends_nobody_before_the_calm_has_passed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.engine.submit(3, world.controller.command, Resources())
+    for _ in range(6):
+        world.look()
+        assert world.engine.cancelled == []
+    world.look()
+    assert len(world.engine.cancelled) == 3
 
 
 def test_nothing_happens_while_the_engine_or_the_store_is_silent(

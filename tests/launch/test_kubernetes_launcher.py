@@ -286,6 +286,7 @@ def test_workers_are_the_indexes_of_a_job_that_have_not_ended(tmp_path: Path, mo
         pod(3, "Pending", conditions=unscheduled), pod(8, "Running", node="n2", ending=True), pod(9, "Failed"),
         pod(4, "Succeeded"),
     )  # fmt: skip
+    assert make_launcher().list()[0].owner == "rw-1-1:"  # a pod calls itself by its hostname
     assert found == [
         ("rw-1/1", "running", "n1", ""),
         ("rw-1/2", "pending", "", "ImagePullBackOff"),

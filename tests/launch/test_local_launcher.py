@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def test_workers_are_found_by_a_later_command_and_end_when_told(launcher: LocalL
     later = LocalLauncher(tmp_path / "launched")
 
     assert [one.id for one in later.list("alpha")] == sorted(ids, key=int)
+    assert {one.owner for one in later.list("alpha")} == {f"{platform.node()}:{one}:" for one in ids}
     assert {one.name for one in later.list()} == {"alpha", "beta"}
     later.cancel(ids)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import platform
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,7 +24,16 @@ from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import PoolDemand, PoolStats, TaskReader
 
-__all__ = ["ElasticController", "ElasticTerms", "PoolView", "ScalingStep", "count_wanted", "plan_step"]
+__all__ = [
+    "ElasticController",
+    "ElasticTerms",
+    "Holders",
+    "PoolView",
+    "ScalingStep",
+    "count_wanted",
+    "find_holders",
+    "plan_step",
+]
 
 _logger: Final = logging.getLogger("rollwright.app")
 
@@ -188,6 +199,51 @@ def count_wanted(
     return min(terms.most, max(terms.least, len(held) + more))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holders:
+    """Which workers hold tasks.
+
+    Attributes
+    ----------
+    tasks : mapping of str to int
+        How many tasks are held by each worker that holds any; as good as any other where workers cannot be told apart.
+    busy : frozenset of str
+        Every worker that may hold some.
+    """
+
+    tasks: Mapping[str, int]
+    busy: frozenset[str]
+
+
+def find_holders(workers: Sequence[LaunchedWorker], owners: Sequence[str], *, host: str) -> Holders:
+    """Return who holds the tasks of these owners.
+
+    1. Owners whose names begin as a worker's do are its; workers of one machine that cannot be told apart may all be.
+    2. What is left is held by workers of which the engine tells nothing, as far as there are such.
+    3. An owner of a machine on which there is no worker, and which is not this one (`host`): the engine calls machines
+       otherwise than they do themselves, so that every worker may hold tasks.
+    """
+    left = Counter(owners)
+    groups: dict[str, list[str]] = {}
+    for worker in workers:
+        if worker.state != "pending":
+            groups.setdefault(worker.owner, []).append(worker.id)
+    unknown = groups.pop("", [])
+    tasks: dict[str, int] = {}
+    busy: set[str] = set()
+    for start, ids in groups.items():
+        matching = [owner for owner in left if owner.startswith((start, f"{start.removesuffix(':')}."))]
+        tasks |= {worker_id: left[owner] for worker_id, owner in zip(ids, matching, strict=False)}
+        busy |= {*ids} if matching else set()
+        for owner in matching:
+            del left[owner]
+    tasks |= {worker_id: left[owner] for worker_id, owner in zip(unknown, [*left], strict=False)}
+    busy |= {*unknown} if left else set()
+    if not unknown and any(not owner.startswith(f"{host}:") for owner in left):
+        busy |= {worker.id for worker in workers if worker.state != "pending"}
+    return Holders(tasks=tasks, busy=frozenset(busy))
+
+
 def plan_step(
     wanted: int,
     workers: Sequence[LaunchedWorker],
@@ -316,15 +372,15 @@ class ElasticController:
         demand = self.store.demand([pool])
         workers = self.launcher.list(pool)
         owners = [record.owner or "" for record in self.store.find(pool, _RUNNING)] if demand else []
-        held = _count_held(workers, owners)
-        wanted = count_wanted(demand, self.offer, self.terms, [*held.values()])
+        holders = find_holders(workers, owners, host=platform.node())
+        wanted = count_wanted(demand, self.offer, self.terms, [*holders.tasks.values()])
         note = self._judge_start(note, workers, now).with_look(now, wanted, self.terms.calm)
         step = plan_step(
             wanted,
             workers,
             self.terms,
             calm_wanted=note.count_calm(now, self.terms.calm),
-            busy={*held},
+            busy=holders.busy,
             unseen=len({*note.started} - {worker.id for worker in workers}),
         )
         start = 0 if now < note.pause else step.start
@@ -376,21 +432,3 @@ class ElasticController:
 
     def _write_note(self, note: _Note) -> None:
         write_text(self._note_path, json.dumps(asdict(note)) + "\n", durable=False)
-
-
-def _count_held(workers: Sequence[LaunchedWorker], owners: Sequence[str]) -> dict[str, int]:
-    """Return how many tasks each worker holds that holds any; one that nobody can tell from others may hold some.
-
-    A task of an owner that is no worker's, as of a process on this machine, counts for none.
-    """
-    held: dict[str, int] = {}
-    known = [worker for worker in workers if worker.owner]
-    for owner in owners:
-        holder = next((worker.id for worker in known if owner.startswith(worker.owner)), None)
-        if holder is not None:
-            held[holder] = held.get(holder, 0) + 1
-    others = [owner for owner in owners if not any(owner.startswith(worker.owner) for worker in known)]
-    unknown = [worker for worker in workers if not worker.owner and worker.state == "running"]
-    for worker, _ in zip(unknown, others, strict=False):
-        held[worker.id] = 1
-    return held
