@@ -156,6 +156,14 @@ def test_shards_that_learn_apart_are_another_model_and_all_shards_are_another_ta
     assert task_fingerprint(task(SEEDS)) != task_fingerprint(task({"by": "seeds", "count": 4}))
 
 
+@pytest.mark.parametrize("shards", [DATES, PARTS, {**GROUPED, "mode": "predict"}], ids=["dates", "parts", "groups"])
+def test_shards_that_only_predict_take_the_model_that_the_whole_task_has_learnt(shards, fits):
+    TrainerRM("joined").train([task()])
+    (recorder,) = TrainerRM("joined").train([task(shards)])
+    assert len(fits) == 1
+    pd.testing.assert_frame_equal(pred(recorder), pred(task_train(task(), "whole")), check_exact=True)
+
+
 # -- through a pool --------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from rollwright.app.campaign_record import (
 )
 from rollwright.app.campaign_settings import settings_of_file
 from rollwright.app.demo_finding import examine_demo
-from rollwright.app.pool import make_holders, open_store
+from rollwright.app.pool import WindowNames, make_holders, open_store
 from rollwright.app.standing_note import StandingNote
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
@@ -414,6 +414,8 @@ def _tell_event(
     event: WorkerEvent, plan: CampaignPlan, submission: Submission, manager: TaskManager, tell: TellProgress
 ) -> None:
     """Tell an event; when others are waited for, also who they are."""
+    if event.kind == "started" and event.task_id is not None and event.task_id not in submission.ids.values():
+        tell("shard", (event.task_id, WindowNames(manager.store, plan.name).find(event.task_id)))
     tell("event", event)
     if event.kind == "waiting":
         names = {task_id: str(key) for key, task_id in submission.ids.items()}

@@ -123,6 +123,8 @@ class CampaignPreview:
         Windows of the former file that do not belong any more. None of their results is removed.
     is_diff : bool
         Whether it was asked what would run again.
+    shards : int
+        The tasks that the windows are divided into; 0 where they are trained whole.
     """
 
     name: str
@@ -137,6 +139,7 @@ class CampaignPreview:
     to_train: int
     set_aside: tuple[str, ...]
     is_diff: bool
+    shards: int = 0
 
     @property
     def leaks(self) -> tuple[AuditFinding, ...]:
@@ -156,6 +159,7 @@ class CampaignPreview:
             "notes": [*self.notes],
             "findings": [finding.to_json() for finding in self.findings],
             "to_train": self.to_train,
+            "shards": self.shards,
             "estimate": None if self.estimate is None else self.estimate.to_json(),
             "set_aside": [*self.set_aside],
         }
@@ -236,6 +240,7 @@ def _preview(
         trunc_days=plan.trunc_days,
         embargo=embargo,
         notes=(*(f"{cut.text}; so in every window" for cut in plan.cuts), *plan.notes),
+        shards=plan.shards,
         findings=findings,
         estimate=estimate_training(todo, store, pool=plan.name, settings=campaign.settings)
         if store is not None and todo

@@ -24,6 +24,7 @@ from rollwright.pool.store import Amendment, HistoryRow, PoolStat, PoolStore, Ta
 from rollwright.pool.stored_definition import UNREADABLE, read_plain
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.waiting import WaitProgress
+from rollwright.tasks.shards import SHARD
 from rollwright.tasks.window import name_window
 
 __all__ = [
@@ -265,8 +266,15 @@ class WindowNames:
             except PoolError:
                 return None
             definition = read_plain(record)
-            self._known[task_id] = None if definition is None else name_window(definition)
+            self._known[task_id] = None if definition is None else _name(definition)
         return self._known[task_id]
+
+
+def _name(definition: Mapping[str, Any]) -> str | None:
+    """Return the window of a task, and which shard of it it is."""
+    window, shard = name_window(definition), definition.get(SHARD)
+    named = shard.get("name") if isinstance(shard, Mapping) else None
+    return window if named is None else f"{window or 'task'} ({named})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,10 @@ from rollwright.pool.document import last_hint, last_line
 from rollwright.pool.query import among
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.pool.store import PoolStore
+from rollwright.pool.stored_definition import read_plain
 from rollwright.pool.types import TaskRecord
+from rollwright.pool.worker.shards import read_set_aside
+from rollwright.tasks.shards import SHARD
 
 __all__ = [
     "CampaignStatus",
@@ -73,6 +76,15 @@ class OpenWindows:
         prints = {window.task_id: window.fingerprint for window in self.windows}
         return {task.task_id: task for task in found if prints[task.task_id] == task.fingerprint}
 
+    def read_shards(self, tasks: Mapping[str, TaskRecord]) -> dict[str, tuple[TaskRecord, ...]]:
+        """Return the shards that windows are set aside for, by the ids of the windows' tasks."""
+        wanted = {task_id: shards for task_id, task in tasks.items() if (shards := read_set_aside(task))}
+        if self.store is None or not wanted:
+            return {}
+        query = among(one for shards in wanted.values() for one in shards)
+        found = {record.task_id: record for record in self.store.find(self.record.name, query)}
+        return {task_id: tuple(found[one] for one in shards if one in found) for task_id, shards in wanted.items()}
+
 
 @contextmanager
 def open_windows(name: str | None, *, project: Path | None = None) -> Iterator[OpenWindows]:
@@ -112,6 +124,9 @@ class WindowStatus:
         For how long it runs, or how long it took.
     error : str or None
         The line that tells why its last attempt failed.
+    shards : tuple of int
+        Where it is made in shards now: how many are done, and how many there are. Where one model serves all, that
+        model is made first, as the one shard of it.
     """
 
     name: str
@@ -122,6 +137,7 @@ class WindowStatus:
     owner: str | None = None
     seconds: float | None = None
     error: str | None = None
+    shards: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -134,6 +150,7 @@ class WindowStatus:
             "owner": self.owner,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "error": self.error,
+            "shards": [*self.shards],
         }
 
 
@@ -258,12 +275,18 @@ def _read(opened: OpenWindows, clock: Clock) -> CampaignStatus:
     now = clock.now().timestamp()
     tasks = opened.read_tasks()
     names = {window.task_id: window.name for window in opened.windows}
-    windows = tuple(_describe(window, tasks.get(window.task_id), now) for window in opened.windows)
+    shards = opened.read_shards(tasks)
+    windows = tuple(
+        _describe(window, tasks.get(window.task_id), now, shards.get(window.task_id, ())) for window in opened.windows
+    )
+    divided = [record for records in shards.values() for record in records]
+    for task_id, records in shards.items():
+        names |= {record.task_id: f"{names[task_id]} ({_name_shard(record)})" for record in records}
     counts: dict[str, int] = {}
     for window in windows:
         state = "missing" if window.status is None else window.status.value
         counts[state] = counts.get(state, 0) + 1
-    running = [task for task in tasks.values() if task.status is Status.RUNNING]
+    running = [task for task in (*tasks.values(), *divided) if task.status is Status.RUNNING]
     paused = opened.store is not None and opened.store.stat(opened.record.name).paused
     failures = tuple(_group(opened, tasks, names))
     report = results_folder(opened.settings, opened.record.name) / REPORT_FILE
@@ -276,10 +299,16 @@ def _read(opened: OpenWindows, clock: Clock) -> CampaignStatus:
         holders=tuple(make_holders(running, now, names=names)),
         failures=failures,
         paused=paused,
-        unserved=() if paused else tuple(_find_unserved(opened.record.name, tasks.values())),
+        unserved=() if paused else tuple(_find_unserved(opened.record.name, [*tasks.values(), *divided])),
         seconds_left=_estimate_rest(windows),
         report=report if finished and report.is_file() else None,
-        command=_find_command(opened.record.name, counts, failures, paused=paused, made=finished and report.is_file()),
+        command=_find_command(
+            opened.record.name,
+            failures,
+            paused=paused,
+            made=finished and report.is_file(),
+            works=bool(running),
+        ),
         others=tuple(path.stem for path in list_records(opened.settings) if path.stem != opened.record.name),
     )
 
@@ -293,7 +322,14 @@ def _find_unserved(pool: str, tasks: Collection[TaskRecord]) -> Iterator[Unserve
             yield Unserved(pool=pool, needs=needs, tasks=count)
 
 
-def _describe(window: SubmittedWindow, task: TaskRecord | None, now: float) -> WindowStatus:
+def _name_shard(record: TaskRecord) -> str:
+    shard = (read_plain(record) or {}).get(SHARD)
+    return str(shard.get("name", record.task_id)) if isinstance(shard, Mapping) else record.task_id
+
+
+def _describe(
+    window: SubmittedWindow, task: TaskRecord | None, now: float, shards: Sequence[TaskRecord]
+) -> WindowStatus:
     if task is None:
         return WindowStatus(name=window.name, variant=window.variant, status=None)
     end = now if task.status is Status.RUNNING else task.ended
@@ -307,6 +343,7 @@ def _describe(window: SubmittedWindow, task: TaskRecord | None, now: float) -> W
         owner=task.owner if task.status is Status.RUNNING else None,
         seconds=max(0.0, end - task.started) if timed and end is not None and task.started is not None else None,
         error=last_line(task.error) if task.error else None,
+        shards=(sum(one.status is Status.DONE for one in shards), len(shards)) if shards else (),
     )
 
 
@@ -334,12 +371,17 @@ def _estimate_rest(windows: tuple[WindowStatus, ...]) -> float | None:
 
 
 def _find_command(
-    name: str, counts: Mapping[str, int], failures: tuple[FailureGroup, ...], *, paused: bool, made: bool
+    name: str,
+    failures: tuple[FailureGroup, ...],
+    *,
+    paused: bool,
+    made: bool,
+    works: bool,
 ) -> str | None:
     """Return the one command that goes on from here."""
     if paused:
         return f"rollwright pool resume {name}"
-    if counts.get(Status.RUNNING.value):
+    if works:
         return f"rollwright status {name} --watch"
     if failures:
         return failures[0].command

@@ -19,6 +19,7 @@ from rollwright.campaign.online_section import OnlineSection
 from rollwright.campaign.pool_section import NeedsSection, ShareSection
 from rollwright.campaign.search_section import SearchSection
 from rollwright.campaign.section import NUMBER, SECTION
+from rollwright.campaign.shards_section import ShardsSection
 from rollwright.config.moment_setting import read_moment
 from rollwright.core.text import NAME_RULE, is_name
 
@@ -286,6 +287,7 @@ class CampaignConfig(_Part):
     task: TaskConfig
     rolling: RollingConfig | None = None
     vary: Vary | None = None
+    shards: ShardsSection | None = None
     combine: CombineConfig | None = None
     budget: BudgetConfig | None = None
     pool: PoolConfig = PoolConfig()
@@ -331,7 +333,8 @@ class CampaignConfig(_Part):
         return {**overlap, **{str(kind): reason for kind, reason in self.allow_leak.items()}}
 
     def template(self) -> dict[str, Any]:
-        """Return the task template that generators take: the task, the seed its windows draw from, and ``as_of``."""
+        """Return the task template that generators take: the task, its seed, its shards, and ``as_of``."""
         template = self.task.as_template()
-        beside = {"seed": self.seed or None, "as_of": self.as_of}
+        shards = None if self.shards is None else self.shards.as_dict()
+        beside = {"seed": self.seed or None, "as_of": self.as_of, "shards": shards}
         return {**template, **{key: value for key, value in beside.items() if value is not None}}

@@ -29,6 +29,7 @@ from rollwright.errors import ConfigError, RollwrightError, TaskValueError, near
 from rollwright.pool.needs import Needs
 from rollwright.tasks.definition import Task
 from rollwright.tasks.generate import write_horizon_label
+from rollwright.tasks.shards import SHARDS
 
 __all__ = ["MAX_MEMBERS", "ONLY_VARIANT", "VARY", "Member", "Vary", "expand_members", "list_members", "make_members"]
 
@@ -41,7 +42,7 @@ NAME: Final = "name"
 NEEDS: Final = "needs"
 HORIZON: Final = "horizon"
 SEED: Final = "seed"
-BESIDE_TASK: Final = frozenset((SEED, "as_of"))
+BESIDE_TASK: Final = frozenset((SEED, "as_of", SHARDS))
 """What a template has of the campaign, beside what its file says under ``task``."""
 ROOTS: Final = ("model", "dataset", "record", "reweighter", SEED, HORIZON)
 _LABEL: Final = ("dataset", "kwargs", "handler", "kwargs", "label")

@@ -14,6 +14,7 @@ from rollwright.campaign.config import CampaignConfig, RollingConfig
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
 from rollwright.campaign.members import ONLY_VARIANT, VARY, Member, list_members
 from rollwright.campaign.pool_section import ShareSection
+from rollwright.campaign.shards import count_shards
 from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import Trust, init_instance_by_config
 from rollwright.config.context import current_settings
@@ -143,6 +144,8 @@ class MemberPlan:
         For each place of its task that ``vary`` sets, where in the file its value stands.
     needs : Needs
         What its windows need of the worker that trains them; no part of what they are.
+    shards : int
+        The tasks that its windows are divided into, all together; 0 where they are trained whole.
     """
 
     name: str
@@ -155,6 +158,7 @@ class MemberPlan:
     label_identity: str = ""
     origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
     needs: Needs = NO_NEEDS
+    shards: int = 0
 
     @property
     def label_span(self) -> int | None:
@@ -226,6 +230,11 @@ class CampaignPlan:
         return first if all(other == first for other in others) else None
 
     @property
+    def shards(self) -> int:
+        """The tasks that the windows are divided into; 0 where they are trained whole."""
+        return sum(member.shards for member in self.members)
+
+    @property
     def cuts(self) -> tuple[SegmentCut, ...]:
         """The cuts of all members, each once."""
         return tuple(dict.fromkeys(cut for member in self.members for cut in member.cuts))
@@ -282,10 +291,11 @@ def make_plan(
     most = current_settings().pool.max_generated
     for member in list_members(config, locate=locate):
         members.append(planner.plan(member))
-        windows += len(members[-1].windows)
+        windows += len(members[-1].windows) + members[-1].shards
         if windows > most:
+            named = "windows and shards" if config.shards else "windows"
             raise ConfigError(
-                f"the first {len(members):,} members have {windows:,} windows together, and more than {most:,} are "
+                f"the first {len(members):,} members have {windows:,} {named} together, and more than {most:,} are "
                 "taken for a mistake",
                 hint="vary less, or roll in larger steps; if so many are meant, raise `pool.max_generated`",
             )
@@ -394,6 +404,7 @@ class _Planner:
             label_identity=made.label_identity,
             origins=member.origins,
             needs=member.needs if member.needs is not None else self.config.needs.as_needs(),
+            shards=count_shards([window.spec for window in windows], locate=self.locate) if self.config.shards else 0,
         )
 
     def build(self, task: Mapping[str, Any]) -> TaskDataset:

@@ -18,6 +18,7 @@ def describe_plan(plan: CampaignPlan) -> tuple[str, ...]:
     days = plan.trunc_days
     gap = f"train ends {count_noun(days, 'session')} before test" if days else "no gap before test"
     windows = count_noun(len(plan.windows), "window")
+    windows += f" in {count_noun(plan.shards, 'shard')}" if plan.shards else ""
     return (
         f"{plan.name}: {windows}, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}",
         *_describe_needs(plan),

@@ -18,6 +18,7 @@ from rollwright.campaign.config import BudgetConfig
 from rollwright.campaign.difference import find_former
 from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
+from rollwright.campaign.shards import cancel_shards, renew_shards
 from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.campaign.summary import TrainingCounts
 from rollwright.campaign.window_names import find_named_windows
@@ -157,6 +158,7 @@ def submit(
             _logger.info("window.stale name=%s trained=%s reason=%s", window.name, trained, reason)
             (stale if trained else incomplete).append((window.key, reason))
         if state.must_reset and state.status is not None:
+            renew_shards([window.spec], manager)
             # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
             manager.reset_status({"_id": task_id, "status": state.status.value}, "waiting")
     submission = Submission(
@@ -237,6 +239,7 @@ def _set_aside(plan: CampaignPlan, manager: TaskManager, former: SubmittedWindow
         if status in (Status.WAITING, Status.PART_DONE, Status.FAILED):
             manager.reset_status({"_id": one.task_id, "status": status.value}, "cancelled")
             _logger.info("window.set_aside name=%s task=%s", one.name, one.task_id)
+    cancel_shards([one.fingerprint for one, status in found if status not in (Status.RUNNING, Status.DONE)], manager)
     return tuple(one.name for one, _ in found)
 
 

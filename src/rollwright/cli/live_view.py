@@ -77,8 +77,10 @@ class LiveView:
         """Note what happened to a task."""
         if event.task_id is None:
             return
+        is_window = event.task_id in self._states  # and no shard of one
         if event.kind == "started" and event.slot is not None:
-            self._states[event.task_id] = "running"
+            if is_window:
+                self._states[event.task_id] = "running"
             self._slots[event.slot] = (event.task_id, self._clock.monotonic(), "")
         elif event.kind == "round" and event.slot in self._slots:
             task_id, since, _ = self._slots[event.slot]
@@ -86,7 +88,8 @@ class LiveView:
         elif event.kind != "round":
             self._slots = {slot: held for slot, held in self._slots.items() if held[0] != event.task_id}
             states = {"done": "done", "part_done": "part_done", "failed": "failed"}
-            self._states[event.task_id] = states.get(event.kind, "waiting")
+            if is_window:
+                self._states[event.task_id] = states.get(event.kind, "waiting")
         if event.kind in ("done", "failed"):
             self._bar.update(self._task, completed=sum(state in ("done", "failed") for state in self._states.values()))
 

@@ -108,7 +108,8 @@ def _show_head(preview: CampaignPreview, variants: dict[str, list[PreviewedWindo
     ranged = f", test {min(t[0] for t in tests):%Y-%m-%d} to {max(t[1] for t in tests):%Y-%m-%d}" if tests else ""
     count = count_noun(len(preview.windows), "window") if preview.walks else "trained once, without rolling"
     members = f" of {count_noun(len(variants), 'member')}" if len(variants) > 1 else ""
-    print_text(f"{preview.name}: {count}{members}{ranged}")
+    shards = f" in {count_noun(preview.shards, 'shard')}" if preview.shards else ""
+    print_text(f"{preview.name}: {count}{shards}{members}{ranged}")
     gap = ""
     if preview.trunc_days:
         purge = preview.trunc_days - 1 - preview.embargo

@@ -43,10 +43,14 @@ class CampaignProgress:
         self._stop()
 
     def __call__(self, what: str, value: Any) -> None:
-        """Tell one step: ``planned``, ``submitted``, ``event``, ``others``, ``trained``, ``left`` or ``kept``."""
+        """Tell one step.
+
+        It is ``planned``, ``submitted``, ``shard``, ``event``, ``others``, ``trained``, ``left`` or ``kept``.
+        """
         tell: dict[str, Callable[[Any], None]] = {
             "planned": self._show_plan,
             "submitted": self._show_submission,
+            "shard": self._name_shard,
             "event": self._show_event,
             "others": self._show_others,
             "trained": self._end_training,
@@ -101,6 +105,12 @@ class CampaignProgress:
                 console=stderr.console,
             )
             self._view.start()
+
+    def _name_shard(self, shard: tuple[str, str | None]) -> None:
+        """Know what a task is called that is a shard of a window."""
+        task_id, name = shard
+        if name is not None:
+            self._names[task_id] = f"shard {name}"
 
     def _show_event(self, event: WorkerEvent) -> None:
         name = None if event.task_id is None else self._names.get(event.task_id, f"task {event.task_id}")

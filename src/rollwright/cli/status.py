@@ -87,6 +87,7 @@ def describe_status(found: CampaignStatus) -> str:
     if found.windows:
         first, last = found.windows[0].name, found.windows[-1].name
         lines.append(f"{first} to {last}; {_draw_legend(found)}")
+    lines += _describe_shards(found)
     for holder in found.holders[:_MOST_HOLDERS]:
         held = f"since {format_time(holder.since)} ({format_duration(holder.busy)})"
         lease = "" if holder.left >= 0 else "; its lease has ended, and whoever asks next takes them"
@@ -111,6 +112,13 @@ def describe_status(found: CampaignStatus) -> str:
     if found.others:
         lines.append(f"also started here: {list_names(found.others)}")
     return "\n".join(lines)
+
+
+def _describe_shards(found: CampaignStatus) -> list[str]:
+    """Return how far the windows are that are made in shards now."""
+    divided = [window for window in found.windows if window.shards]
+    done, of = (sum(window.shards[place] for window in divided) for place in (0, 1))
+    return [f"in shards: {count_noun(len(divided), 'window')}, {done:,} of {of:,} shards done"] if divided else []
 
 
 def _describe_counts(found: CampaignStatus) -> str:

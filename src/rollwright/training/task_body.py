@@ -35,9 +35,12 @@ def train_once(
     TaskResult
         A reference to the finished recorder and the validity of the result (decision D16).
     """
-    experiment_name = place_run(definition, experiment_name)
     parts = TaskParts.of(definition)  # before anything is imported: what is edited meanwhile gave no result
+    own, experiment_name = experiment_name, place_run(definition, experiment_name)
     kept = find_fit(definition, experiment_name, parts=parts)
+    if kept is None and own != experiment_name:  # the task may have learnt the same before it had shards
+        kept = find_fit(definition, own, parts=parts)
+        kept = None if kept is None else replace(kept, goes_on=False, standing=0)
     if kept is not None and kept.goes_on and _is_model_of_shards(definition, kept):
         kept = replace(kept, goes_on=False)
     if kept is not None and kept.goes_on:

@@ -20,13 +20,13 @@ from typing import Any, Final, Literal, Protocol
 from rollwright.core.canonical import canonical_json, parse_json
 from rollwright.errors import RollwrightError, TaskNotFoundError, TaskValueError
 from rollwright.pool.document import last_hint, last_line
-from rollwright.pool.query import FINGERPRINT, And, Exists, In
+from rollwright.pool.query import FINGERPRINT, And, Exists, In, among
 from rollwright.pool.states import OPEN_STATES, Status
 from rollwright.pool.store import Amendment, Lease, NewTask, Outcome, TaskEditor, TaskReader, TaskRecord
 from rollwright.pool.stored_definition import check_definition, restore_definitions
 from rollwright.tasks.shards import SHARD, SHARDS, Shard, read_sharding
 
-__all__ = ["TURN", "ShardKeeper", "WokenTask", "find_shards", "list_fingerprints"]
+__all__ = ["TURN", "ShardKeeper", "WokenTask", "find_shards", "list_fingerprints", "read_set_aside"]
 
 _logger: Final = logging.getLogger("rollwright.pool")
 
@@ -162,7 +162,8 @@ class ShardKeeper:
         restore_definitions(self._store, self._pool, dict(zip(ids, tasks, strict=True)))
         ended = (Status.FAILED.value, Status.CANCELLED.value)
         again = And(parts=(In(path=("_id",), values=ids), In(path=("status",), values=ended)))
-        self._store.amend(self._pool, again, Amendment(status=Status.WAITING, max_attempts=lease.max_attempts))
+        change = Amendment(status=Status.WAITING, max_attempts=lease.max_attempts, needs=record.needs)
+        self._store.amend(self._pool, again, change)
         return [*ids]
 
     def _wake(self, records: Iterator[TaskRecord]) -> list[WokenTask]:
@@ -208,12 +209,18 @@ def _describe(failed: Sequence[TaskRecord], count: int) -> str:
     return "\n".join([*lines, *([] if hint is None else [f"hint: {hint}"])])
 
 
+def read_set_aside(record: TaskRecord) -> tuple[str, ...]:
+    """Return the ids of the shards for which a task is set aside; none where it is not."""
+    found = _Aside.of(record) if record.status is Status.PART_DONE else None
+    return () if found is None else found.shards
+
+
 def find_shards(store: TaskReader, pool: str, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the fingerprints of the shards of those among the tasks `ids` that have some, by the id of the task.
 
     A task whose definition is damaged, or asks for what cannot be, has none.
     """
-    chosen = In(path=("_id",), values=tuple(ids))
+    chosen = among(ids)
     found: dict[str, tuple[str, ...]] = {}
     for record in store.find(pool, And(parts=(chosen, Exists(path=("def", SHARDS))))):
         try:
