@@ -43,7 +43,9 @@ def names(tree):
 def object_loads(tree):
     """Yield the lines that load an array and do not say that it holds no objects."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load":
+            if ast.unparse(node.func.value) not in ("np", "numpy"):
+                continue
             allowed = {word.arg: ast.unparse(word.value) for word in node.keywords}.get("allow_pickle")
             if allowed != "False":
                 yield node.lineno

@@ -191,7 +191,7 @@ def chaos(store, url, folder, *, tasks, workers, kills, freezes, seconds=120.0):
 def test_i1_i2_i4_i10_kill_chaos_loses_nothing_and_commits_nothing_twice(file_store, tmp_path):
     """Among the fast tests although it kills: what it proves is what the pool is for, in a few seconds."""
     url = f"sqlite:///{file_store.path}"
-    chaos(file_store, url, tmp_path / "harm", tasks=500, workers=4, kills=20, freezes=5)
+    chaos(file_store, url, tmp_path / "harm", tasks=240, workers=3, kills=12, freezes=3)
 
 
 def tell(capsys, url, done, **terms):
