@@ -24,6 +24,7 @@ def env():
     made = create_env()
     yield made
     cleanup_env(made)
+    assert not made.env_path.exists()
 
 
 def test_an_environment_runs_this_rollwright_and_finds_what_it_needs(env):
@@ -51,6 +52,7 @@ def test_the_first_snippet_installs_what_a_file_requires(env, tmp_path, monkeypa
     assert subprocess.run([PYTHON, "-c", "import tiny_model"], capture_output=True, check=False).returncode == 1
 
 
+@pytest.mark.slow
 def test_the_second_snippet_removes_the_environment_whatever_happens():
     @contextmanager
     def managed_environment():

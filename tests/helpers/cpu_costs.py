@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 NAMED = 20
+WORTH_TELLING = 60.0
+"""CPU seconds of a run whose dearest tests are named."""
 _SECONDS, _SHARED, _FAST = "cpu_seconds", "cpu_seconds_shared", "fast"
 _PHASE = pytest.StashKey[float]()
 _SETTING_UP = pytest.StashKey[list[float]]()
@@ -126,11 +128,11 @@ class CpuCosts:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Name the dearest."""
-        dearest = sorted(self._costs.items(), key=lambda found: found[1].own + found[1].shared, reverse=True)[:NAMED]
-        if len(self._costs) > NAMED:
-            own, shared = (sum(getattr(cost, part) for cost in self._costs.values()) for part in ("own", "shared"))
+        own, shared = (sum(getattr(cost, part) for cost in self._costs.values()) for part in ("own", "shared"))
+        if own + shared > WORTH_TELLING:
             terminalreporter.section(f"dearest of {own + shared:.0f} CPU seconds, {shared:.0f} of them for fixtures")
-            for name, cost in dearest:
+            by_cost = sorted(self._costs.items(), key=lambda found: found[1].own + found[1].shared, reverse=True)
+            for name, cost in by_cost[:NAMED]:
                 terminalreporter.line(f"{cost.own:6.2f} {cost.shared:+6.2f} {name}")
         for name, cost in self._too_dear().items():
             terminalreporter.line(

@@ -84,7 +84,7 @@ def create_env() -> TemporaryEnvironment:
         )
         archive = folder / wheel.file_name
         archive.write_bytes(wheel.content)
-        quiet = ("--no-deps", "--no-index", "--quiet", "--disable-pip-version-check")
+        quiet = ("--no-deps", "--no-index", "--no-compile", "--quiet", "--disable-pip-version-check")
         _run([str(python), "-m", "pip", "install", *quiet, str(archive)], hint="the lines above are pip's")
         archive.unlink()
         _let_see(folder, _own_site_folders())
