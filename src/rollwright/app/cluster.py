@@ -97,10 +97,13 @@ def make_command(
 ) -> WorkerCommand:
     """Return the worker of a campaign that a launcher starts, which trains `jobs` windows at the same time."""
     program = ("rollwright",) if launcher.traits.own_files else (sys.executable, "-m", "rollwright")
+    offer = make_offer(settings, jobs=jobs)
+    has = [word for tag in sorted(offer.tags) for word in ("--tag", tag)]
+    has += ["--memory", f"{offer.memory:.15g}G"] if offer.memory is not None else []
     waits = "--until-empty" if until_empty else "--keep-waiting"
     return WorkerCommand(
         name=name,
-        words=(*program, "worker", "run", name, "--jobs", str(jobs), waits),
+        words=(*program, "worker", "run", name, "--jobs", str(jobs), *has, waits),
         folder=settings.root,
         logs=settings.state_dir / "logs" / name,
         ends=until_empty,
@@ -114,7 +117,8 @@ def check_shared_stores(settings: Settings, launcher: Launcher) -> None:
     ------
     ConfigError
         When the task store or the tracking store is SQLite or memory, the launcher may use other machines, and the
-        setting ``cluster.one_machine`` does not say that they are all this one.
+        setting ``cluster.one_machine`` does not say that they are all this one; and when workers run from an image and
+        what they record would be a folder of it, which goes with them.
     """
     if not launcher.traits.multi_host or settings.cluster.one_machine:
         return
@@ -125,6 +129,12 @@ def check_shared_stores(settings: Settings, launcher: Launcher) -> None:
             f"{' and '.join(f'`{name}`' for name in local)} is a file of this machine, and workers may start on others",
             hint="name a server that all machines reach (pool.url = postgresql://… or mongodb://…, tracking.uri = "
             "http://… or postgresql://…); or, where every node is this machine: ROLLWRIGHT_CLUSTER__ONE_MACHINE=true",
+        )
+    takes_files = settings.artifact_address is not None or settings.tracking.uri.startswith(("http://", "https://"))
+    if launcher.traits.own_files and settings.cluster.volume is None and not takes_files:
+        raise ConfigError(
+            "`tracking.artifacts` is a folder of the image, and what a worker records there is gone with it",
+            hint="name a volume that holds the project (cluster.volume), or an address (tracking.artifacts = s3://…)",
         )
 
 
@@ -223,7 +233,7 @@ def scale_workers(
             launcher=launcher,
             command=make_command(settings, campaign, launcher, jobs=terms.jobs, until_empty=until_empty),
             resources=make_resources(settings),
-            offer=make_offer(settings),
+            offer=make_offer(settings, jobs=terms.jobs),
             terms=terms,
             folder=settings.state_dir / "elastic",
             tell=tell,
@@ -252,7 +262,7 @@ def describe_scaling(
             hint="leave out --print: the command scales them; or --on kubernetes, where KEDA does",
         )
     launcher = open_kubernetes(settings)
-    offer = make_offer(settings)
+    offer = make_offer(settings, jobs=terms.jobs)
     work = WorkToScaleBy(
         url=settings.pool.url, least=terms.least, most=terms.most, every=terms.every, jobs=terms.jobs,
         tags=tuple(sorted(offer.tags)), memory=offer.memory,
@@ -261,10 +271,15 @@ def describe_scaling(
     return launcher.describe_scaling(command, make_resources(settings), work)
 
 
-def make_offer(settings: Settings) -> Offer:
-    """Return what a worker that the settings describe can do."""
-    del settings
-    return Offer()
+def make_offer(settings: Settings, *, jobs: int) -> Offer:
+    """Return what a worker that a launcher starts can do: what the settings of workers say, and what it is given.
+
+    One that is given GPUs has the tag ``gpu``; its memory is shared by the `jobs` windows that it trains at a time.
+    """
+    own, given = settings.worker, settings.cluster
+    sizes = [own.memory, None if given.memory is None else given.memory / jobs]
+    known = [size for size in sizes if size is not None]
+    return Offer(tags=frozenset((*own.tags, *(("gpu",) if given.gpus else ()))), memory=min(known) if known else None)
 
 
 def _find(name: str | None, project: Path | None) -> tuple[Settings, str]:
