@@ -102,7 +102,10 @@ class TestMaking:
         made = make_bundle(None, tmp_path / "a", project=project)
         assert made.files == ("code/deep.py", "models_of_mine.py", "rollwright.toml", "small.yaml")
 
-    def test_what_has_a_secret_in_it_stays_here_and_is_asked_of_the_host(self, project, tmp_path):
+    @pytest.mark.parametrize("where", ["environment", "file"])
+    def test_what_has_a_secret_in_it_stays_here_and_is_asked_of_the_host(self, project, tmp_path, monkeypatch, where):
+        if where == "file":
+            monkeypatch.delenv("ROLLWRIGHT_POOL__URL")
         made = make_bundle("small", tmp_path / "a", project=project)
         assert b"pa55word" not in (tmp_path / "a").read_bytes()
         assert made.environment == ("ROLLWRIGHT_POOL__URL",)
@@ -366,6 +369,7 @@ class TestTheFolder:
             assert join_bundle(str(bundle), data=market).folder == joined.folder
             assert code.read_text() == "DEEP = 1\n"
             assert not code.is_symlink()
+            assert not joined.folder.is_symlink()
             assert not (joined.folder / "lightgbm.py").exists()
         assert outside.read_text() == "OUT = 1\n"
         assert [path.name for path in joined.folder.parent.glob(".*")] == []

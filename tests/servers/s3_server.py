@@ -35,7 +35,8 @@ class S3Server:
         By (method, kind of key).
     fault : callable or None
         Called with the method and the path of each request: returns None to answer it, a status to refuse it, or
-        ``cut`` to close the connection, in a write after its bytes were taken.
+        ``cut`` to close the connection, in a write after its bytes were taken, or ``hang`` to say nothing until
+        `released` is set.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class S3Server:
         self.requests: Counter[str] = Counter()
         self.fault: Callable[[str, str], Any] | None = None
         self.mutex = threading.Lock()
+        self.released = threading.Event()
         self.url = ""
 
     def environment(self) -> dict[str, str]:
@@ -119,7 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests[self.command] += 1
         fault = state.fault(self.command, path) if state.fault is not None else None
         named = _SAFE.search(self.headers.get("Authorization", ""))
-        if fault == "cut":
+        if fault == "hang":
+            state.released.wait(20)
+        if fault in ("cut", "hang"):
             self.close_connection = True
             return
         if isinstance(fault, int):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import uuid
 
 import pytest
@@ -242,12 +243,38 @@ class TestWholeOrAbsent:
         run("a").write([item("x", "new x"), item("y", "new y")])
         assert texts(run("b")) == ["new x", "new y"]
 
+    def test_a_worker_that_lost_its_task_damages_nothing_of_its_successor(self, s3, run):
+        successor = run("b")
+
+        def overtake(method, _):
+            if method == "PUT":  # the first file of the stale worker is on its way
+                s3.fault = lambda later, path: 500 if later == "PUT" and path.endswith("artifacts.json") else None
+                held, s3.fault = s3.fault, None
+                successor.write([item("x", "of the successor")])
+                s3.fault = held
+
+        s3.fault = overtake
+        with pytest.raises(ArtifactStorageError):  # killed before its manifest, as it were
+            run("a", patience=0).write([item("x", "of the stale one")])
+        s3.fault = None
+        assert text_of(run("c"), "x") == "of the successor"
+
     def test_a_request_that_fails_some_times_is_repeated(self, s3, run):
         refusals = iter([503, "cut", 500])
         s3.fault = lambda *_: next(refusals, None)
         run("a").write([item("x", "1")])
         refusals = iter([503, "cut", 500])
         assert text_of(run("b"), "x") == "1"
+
+    @pytest.mark.parametrize("method", ["GET", "PUT"])
+    def test_a_store_that_says_nothing_holds_nobody_for_ever(self, s3, run, method):
+        s3.fault = lambda asked, _: "hang" if asked == method else None
+        try:
+            with pytest.raises(ArtifactStorageError, match="did not answer"):
+                run("a", patience=0).write([item("x", "1")])
+        finally:
+            s3.released.set()
+            s3.released = threading.Event()
 
     def test_patience_ends_with_the_address_and_the_setting_in_the_error(self, s3, run):
         s3.fault = lambda *_: 503

@@ -45,6 +45,8 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _LONGEST_REQUEST: Final = 30.0
+_TEXT: Final = 1 << 20
+"""Bytes that a manifest is expected to have at most; a longer one has less time for each."""
 _SLOWEST: Final = 1e6
 """Bytes a second, below which a transfer is taken for one that hangs."""
 T = TypeVar("T")
@@ -105,7 +107,7 @@ class RemoteFiles:
         CorruptArtifactError
             When it is larger than a manifest may be, or is no UTF-8.
         """
-        found = self._ask(key, partial(self._read, key=key, start=0, end=MEDIUM + 1))
+        found = self._ask(key, partial(self._read, key=key, start=0, end=MEDIUM + 1, size=_TEXT))
         if found is None:
             return None
         try:
@@ -126,10 +128,12 @@ class RemoteFiles:
                 file.write(piece)
         return True
 
-    def _read(self, store: Any, *, key: str, start: int, end: int) -> Any:
+    def _read(self, store: Any, *, key: str, start: int, end: int, size: int | None = None) -> Any:
         place = self._path(store, key)
         try:
-            return _call(store, self._seconds(end - start), "cat_file", place, start=start, end=end)
+            return _call(
+                store, self._seconds(end - start if size is None else size), "cat_file", place, start=start, end=end
+            )
         except OSError as error:
             if error.errno == errno.EINVAL and int(_call(store, self._seconds(0), "info", place)["size"]) <= start:
                 return b""  # it ends before: no store has such a range
