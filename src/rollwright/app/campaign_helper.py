@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rollwright.app.campaign import reopen_campaign
+from rollwright.app.campaign_record import list_records
 from rollwright.app.pool import WindowNames
 from rollwright.config.context import using
-from rollwright.config.settings import Settings
+from rollwright.config.settings import Settings, load_settings
+from rollwright.core.clock import SystemClock
+from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.store import PoolShare, PoolStore
 from rollwright.pool.urls import store_from_url
+from rollwright.pool.worker.fair import FairGate, SlotGate
+from rollwright.pool.worker.wakeup import SignalHandler
 from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
 from rollwright.training.pooled import train_in_pool
 
-__all__ = ["help_campaign", "with_typed"]
+__all__ = ["help_campaign", "help_campaigns", "with_typed"]
 
 
 def with_typed(
@@ -66,8 +74,93 @@ def help_campaign(
     """
     campaign = reopen_campaign(name, project=project)
     settings = with_typed(campaign.settings, tags=tags, memory=memory, trusted=trusted)
-    with using(settings):
-        return _help(campaign.name, settings, jobs, query, on_event, until_empty=until_empty)
+    store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
+    try:
+        with using(settings):
+            return _help(campaign.name, settings, jobs, query, on_event, until_empty=until_empty, store=store)
+    finally:
+        store.close()
+
+
+def help_campaigns(
+    names: Sequence[str] | None,
+    *,
+    jobs: int,
+    until_empty: bool = True,
+    query: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    memory: float | None = None,
+    trusted: Sequence[str] = (),
+    project: Path | None = None,
+    on_event: Callable[[WorkerEvent, str | None], None] | None = None,
+) -> WorkerReport:
+    """Train windows of several campaigns, shared by their weights; what ``rollwright worker run A B`` does.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        The campaigns; all that were started here if None.
+    jobs : int
+        Windows of all campaigns together that are trained at the same time.
+    until_empty, query, tags, memory, trusted, project, on_event
+        As in `help_campaign`.
+
+    Raises
+    ------
+    ConfigError
+        For a campaign that is not there; nothing was begun then.
+    RollwrightError
+        The first of what a campaign fails with; the others are told to stop.
+    """
+    chosen = names if names is not None else [one.stem for one in list_records(load_settings(start=project))]
+    if not chosen:
+        raise ConfigError("no campaign was started here", hint="start one: rollwright roll FILE")
+    campaigns = [reopen_campaign(name, project=project) for name in dict.fromkeys(chosen)]
+    settings = {one.name: with_typed(one.settings, tags=tags, memory=memory, trusted=trusted) for one in campaigns}
+    stores = {name: store_from_url(one.resolve_url(one.pool.url), patience=1.0) for name, one in settings.items()}
+
+    def read(pools: Sequence[str]) -> list[PoolShare]:
+        return [stores[pool].shares([pool])[0] for pool in pools]
+
+    gate = FairGate(jobs, [*settings], read=read, clock=SystemClock())
+    telling = threading.Lock()
+
+    def tell(event: WorkerEvent, name: str | None) -> None:
+        if on_event is not None:
+            with telling:
+                on_event(event, name)
+
+    def train(name: str) -> WorkerReport:
+        try:
+            with using(settings[name]):
+                return _help(
+                    name,
+                    settings[name],
+                    jobs,
+                    query,
+                    tell,
+                    until_empty=until_empty,
+                    store=stores[name],
+                    gate=gate.of(name),
+                )
+        except BaseException:
+            gate.stop()
+            raise
+
+    try:
+        with SignalHandler(gate.stop), ThreadPoolExecutor(len(settings), thread_name_prefix="campaign") as threads:
+            reports = [one.result() for one in [threads.submit(train, name) for name in settings]]
+    finally:
+        for store in stores.values():
+            store.close()
+    return WorkerReport(
+        started=sum(one.started for one in reports),
+        done=sum(one.done for one in reports),
+        failed=sum(one.failed for one in reports),
+        released=sum(one.released for one in reports),
+        seconds=max(one.seconds for one in reports),
+        interrupted=any(one.interrupted for one in reports),
+    )
 
 
 def _help(
@@ -78,19 +171,18 @@ def _help(
     on_event: Callable[[WorkerEvent, str | None], None] | None,
     *,
     until_empty: bool,
+    store: PoolStore,
+    gate: SlotGate | None = None,
 ) -> WorkerReport:
-    store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
-    try:
-        names = WindowNames(store, campaign)
-        tell = on_event if on_event is not None else (lambda _event, _name: None)
-        return train_in_pool(
-            TaskManager(campaign, store=store),
-            experiment_name=campaign,
-            slots=jobs,
-            settings=settings,
-            query=query,
-            until_empty=until_empty,
-            on_event=lambda event: tell(event, names.find(event.task_id)),
-        )
-    finally:
-        store.close()
+    names = WindowNames(store, campaign)
+    tell = on_event if on_event is not None else (lambda _event, _name: None)
+    return train_in_pool(
+        TaskManager(campaign, store=store),
+        experiment_name=campaign,
+        slots=jobs,
+        settings=settings,
+        query=query,
+        until_empty=until_empty,
+        on_event=lambda event: tell(event, names.find(event.task_id)),
+        gate=gate,
+    )

@@ -57,6 +57,15 @@ Prepared = Annotated[
     typer.Option("--prepared", help="NAME is a pool; train what DelayTrainerRM prepared there, in the same recorders."),
 ]
 Campaign = Annotated[str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")]
+Campaigns = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        help="The campaign to help, the one that ran last if not given; several share this worker by their weights.",
+        show_default=False,
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="Help all campaigns that were started here.")]
 
 
 class _Group(TyperGroup):
@@ -78,7 +87,8 @@ worker_app = typer.Typer(
 
 @worker_app.command("run")
 def run_command(
-    name: Campaign = None,
+    names: Campaigns = None,
+    every: All = False,
     jobs: Jobs = None,
     until_empty: UntilEmpty = True,
     where: Where = None,
@@ -108,12 +118,21 @@ def run_command(
         if experiment is None and not prepared:
             if url is not None:
                 raise ConfigError("--url is for a pool of a trainer", hint="a campaign has the store of its settings")
-            from rollwright.app.campaign_helper import help_campaign  # noqa: PLC0415 - keeps --help light
+            from rollwright.app.campaign_helper import help_campaign, help_campaigns  # noqa: PLC0415 - as above
 
-            report = help_campaign(name, **shared)
+            if every and names:
+                raise ConfigError("--all is for no campaign by name", hint="give names, or --all")
+            if every or len(names or ()) > 1:
+                report = help_campaigns(None if every else names, **shared)
+            else:
+                report = help_campaign(names[0] if names else None, **shared)
         else:
-            if name is None:
-                raise ConfigError("no pool is named", hint="rollwright worker POOL --experiment NAME")
+            if every or names is None or len(names) != 1:
+                raise ConfigError(
+                    "several pools are named" if names else "no pool is named",
+                    hint="rollwright worker POOL --experiment NAME",
+                )
+            (name,) = names
             from rollwright.app.worker import help_pool  # noqa: PLC0415 - keeps --help light
 
             report = help_pool(name, experiment=experiment, prepared=prepared, url=url, **shared)

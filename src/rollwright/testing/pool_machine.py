@@ -12,9 +12,21 @@ from typing import Any, ClassVar, Final
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
+from rollwright.pool.needs import ANY_OFFER, NO_NEEDS
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, ClaimRequest, Lease, MovedTask, NewTask, Outcome, PoolStore, PutResult
+from rollwright.pool.store import (
+    Amendment,
+    ClaimRequest,
+    Lease,
+    MovedTask,
+    Needs,
+    NewTask,
+    Offer,
+    Outcome,
+    PoolStore,
+    PutResult,
+)
 
 __all__ = ["PoolMachine"]
 
@@ -22,6 +34,8 @@ POOL: Final = "machine"
 LEASE: Final = 10.0
 NAMES: Final = st.sampled_from("abcd")
 OWNERS: Final = st.sampled_from(["w1", "w2"])
+NEEDS: Final = st.sampled_from([NO_NEEDS, NO_NEEDS, Needs(tags=("gpu",)), Needs(memory=8)])
+OFFERS: Final = st.sampled_from([ANY_OFFER, ANY_OFFER, Offer(tags=frozenset({"gpu"})), Offer(memory=4)])
 
 
 @dataclass(slots=True)
@@ -39,6 +53,7 @@ class _Task:
     lease_until: float = 0.0
     not_before: float = 0.0
     owner: str | None = None
+    needs: Needs = NO_NEEDS
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -61,6 +76,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.ids: dict[str, str] = {}
         self.accepted: dict[tuple[str, int], int] = {}
         self.paused = False
+        self.cap: int | None = None
 
     def teardown(self) -> None:
         """Close the store."""
@@ -68,27 +84,38 @@ class PoolMachine(RuleBasedStateMachine):
 
     # -- commands ----------------------------------------------------------------------------------------------
 
-    @rule(name=NAMES, priority=st.integers(0, 2), max_attempts=st.integers(1, 3))
-    def put(self, name: str, priority: int, max_attempts: int) -> None:
+    @rule(name=NAMES, priority=st.integers(0, 2), max_attempts=st.integers(1, 3), needs=NEEDS)
+    def put(self, name: str, priority: int, max_attempts: int, needs: Needs) -> None:
         """Put a task, new or not."""
-        task = NewTask.of({"name": name}, priority=priority, max_attempts=max_attempts)
+        task = NewTask.of({"name": name}, priority=priority, max_attempts=max_attempts, needs=needs)
         (task_id,) = self.store.put(POOL, [task]).ids
         if name not in self.model:
-            self.model[name] = _Task(order=int(task_id), priority=priority, attempts_left=max_attempts)
+            self.model[name] = _Task(order=int(task_id), priority=priority, attempts_left=max_attempts, needs=needs)
             self.ids[name] = task_id
         assert self.ids[name] == task_id
 
     @rule(
-        target=leases, owner=OWNERS, status=st.sampled_from([Status.WAITING, Status.PART_DONE]), limit=st.integers(1, 2)
+        target=leases,
+        owner=OWNERS,
+        status=st.sampled_from([Status.WAITING, Status.PART_DONE]),
+        limit=st.integers(1, 2),
+        offer=OFFERS,
     )
-    def claim(self, owner: str, status: Status, limit: int) -> Any:
+    def claim(self, owner: str, status: Status, limit: int, offer: Offer) -> Any:
         """ClaimRequest, and compare what comes with what should."""
         self._expire()
-        found = self.store.claim(ClaimRequest(pool=POOL, owner=owner, lease=LEASE, limit=limit, status=status))
+        request = ClaimRequest(pool=POOL, owner=owner, lease=LEASE, limit=limit, status=status, offer=offer)
+        found = self.store.claim(request)
+        running = sum(task.status is Status.RUNNING for task in self.model.values())
+        room = limit if self.cap is None else max(0, min(limit, self.cap - running))
         ready = sorted(
-            (task for task in self.model.values() if task.status is status and task.not_before <= self.now),
+            (
+                task
+                for task in self.model.values()
+                if task.status is status and task.not_before <= self.now and offer.meets(task.needs)
+            ),
             key=lambda task: (-task.priority, task.order),
-        )[: 0 if self.paused else limit]
+        )[: 0 if self.paused else room]
         assert [int(lease.task_id) for lease in found] == [task.order for task in ready]
         for task, lease in zip(ready, found, strict=True):
             task.origin, task.status, task.owner = status, Status.RUNNING, owner
@@ -162,6 +189,19 @@ class PoolMachine(RuleBasedStateMachine):
         if name in self.model:
             self.model[name].priority = priority
 
+    @rule(name=NAMES, needs=NEEDS)
+    def change_needs(self, name: str, needs: Needs) -> None:
+        """Change what a task needs."""
+        self.store.amend(POOL, parse({"def.name": name}), Amendment(needs=needs))
+        if name in self.model:
+            self.model[name].needs = needs
+
+    @rule(cap=st.sampled_from([1, 2, None]))
+    def set_cap(self, cap: int | None) -> None:
+        """Change how many may run at once."""
+        self.store.set_share(POOL, max_running=cap)
+        self.cap = cap
+
     @rule()
     def pause(self) -> None:
         """Let nobody take tasks."""
@@ -228,11 +268,11 @@ class PoolMachine(RuleBasedStateMachine):
     def the_store_and_the_model_agree(self) -> None:
         """Compare every task."""
         stored = {
-            record.task_id: (record.status, record.token, record.attempts, record.priority, record.result)
+            record.task_id: (record.status, record.token, record.attempts, record.priority, record.result, record.needs)
             for record in self.store.find(POOL)
         }
         assert stored == {
-            str(task.order): (task.status, task.token, task.attempts, task.priority, task.result)
+            str(task.order): (task.status, task.token, task.attempts, task.priority, task.result, task.needs)
             for task in self.model.values()
         }
 
@@ -256,6 +296,11 @@ class PoolMachine(RuleBasedStateMachine):
             if row.event == "claimed":
                 assert (row.task_id, row.token) not in claimed, "no two claims share a token"
                 claimed.add((row.task_id, row.token))
+        demand = {one.needs: (one.open + one.delayed, one.running) for one in self.store.demand([POOL])}
+        for needs in {task.needs for task in self.model.values()}:
+            mine = [task.status for task in self.model.values() if task.needs == needs]
+            held = mine.count(Status.RUNNING)
+            assert demand.get(needs, (0, 0)) == (mine.count(Status.WAITING) + mine.count(Status.PART_DONE), held)
         present = {str(task.order): task.status for task in self.model.values()}
         assert {task_id: status for task_id, status in last.items() if task_id in present} == present
         assert self.store.stat(POOL).paused is self.paused

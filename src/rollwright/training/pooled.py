@@ -17,6 +17,7 @@ from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.needs import NO_NEEDS, Needs, Offer, is_tag
 from rollwright.pool.states import Status, parse_status
+from rollwright.pool.worker.fair import SlotGate
 from rollwright.pool.worker.shards import TURN, find_shards
 from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.task_log import log_folder
@@ -134,6 +135,7 @@ def train_in_pool(
     seconds: float | None = None,
     warm: WarmSlots | None = None,
     offer: Offer | None = None,
+    gate: SlotGate | None = None,
 ) -> WorkerReport:
     """Train tasks of a pool: the one way of trainers, campaigns and those who help them.
 
@@ -160,7 +162,7 @@ def train_in_pool(
         Worker processes that train at the same time.
     settings : Settings, optional
         What worker processes work with; those of the current context if not given.
-    query, tags, offer
+    query, tags, offer, gate
         As in `Worker`.
     until_empty
         As in `Worker`, for worker processes.
@@ -224,6 +226,7 @@ def train_in_pool(
         shards=divides,
         also=also,
         offer=offer,
+        gate=gate,
     )
     return worker.run() if seconds is None else _run_until(seconds, worker)
 

@@ -22,6 +22,7 @@ from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, Lease, Outcome, WorkerStore
 from rollwright.pool.waiting import pause_hint
 from rollwright.pool.worker.backoff import Backoff
+from rollwright.pool.worker.fair import SlotGate
 from rollwright.pool.worker.reconnect import Reconnect, find_stored_outcomes, release_unknown_leases
 from rollwright.pool.worker.shards import ShardKeeper, WokenTask
 from rollwright.pool.worker.task_function import EVENT_OF, EventKind, WorkerEvent, WorkerReport
@@ -154,6 +155,8 @@ class WorkLoop:
         Called in the loop's thread with each `WorkerEvent`.
     shards : ShardKeeper, optional
         Divides tasks that have shards; without, a task function is given them whole.
+    gate : SlotGate, optional
+        Says how many tasks may be taken, where several loops share the slots of one worker.
     """
 
     def __init__(
@@ -173,8 +176,11 @@ class WorkLoop:
         memory_limit: float | None = None,
         on_event: Callable[[WorkerEvent], None] | None = None,
         shards: ShardKeeper | None = None,
+        gate: SlotGate | None = None,
     ) -> None:
         self._store = store
+        self._gate = gate
+        self._denied = False
         self._shards = shards
         self._next_look = 0.0
         self._executor = executor
@@ -213,6 +219,9 @@ class WorkLoop:
             What the executor raises, and what it wants to be raised after an attempt (`AttemptEnd.raised`).
         """
         start = self._clock.monotonic()
+        if self._gate is not None:
+            held = self._executor
+            self._gate.join(held=lambda: len(held.leases), wake=held.wake, stop=self.stop)
         try:
             self._executor.open()
             self._work()
@@ -220,6 +229,8 @@ class WorkLoop:
                 self._wind_up()
         finally:
             self._executor.close()
+            if self._gate is not None:
+                self._gate.leave()
             if self._listener is not None:
                 self._listener.close()
         return WorkerReport(**self._counts, seconds=self._clock.monotonic() - start, interrupted=self._stops > 0)
@@ -253,7 +264,8 @@ class WorkLoop:
             self._renew()
         asks = due or bool(self._outcomes) or self._is_idle() or self._executor.free > 0
         claimed = self._settle_and_claim()
-        over = not claimed and not self._outcomes and self._is_idle() and self._is_nothing_left()
+        idle = not claimed and not self._outcomes and not self._denied and self._is_idle()
+        over = idle and self._is_nothing_left()
         if asks:
             self._note_answer()
         return over
@@ -286,6 +298,8 @@ class WorkLoop:
             seconds = min(seconds, _CHECK_OTHERS)
         if self._memory_short:
             seconds = min(seconds, _CHECK_MEMORY)
+        if self._denied:
+            seconds = min(seconds, _CHECK_OTHERS)
         return seconds
 
     def _is_idle(self) -> bool:
@@ -389,16 +403,24 @@ class WorkLoop:
     def _settle_and_claim(self) -> bool:
         """Settle what ended and claim as many tasks as can be run, in one transaction; return whether some were."""
         free = self._executor.free if self._is_memory_free() else 0
-        if not free and not self._outcomes:
-            return False
-        leases = self._claim(free)
-        self._waiting &= not leases
-        for lease in leases:
-            slot = self._executor.give(lease)
-            self._counts["started"] += 1
-            _logger.info("task.started pool=%s task=%s slot=%s", lease.pool, lease.task_id, slot)
-            self._emit("started", lease.task_id, slot, "")
-        return bool(leases)
+        granted = free if self._gate is None else self._gate.ask(free)
+        self._denied = granted < free
+        taken = 0
+        try:
+            if not granted and not self._outcomes:
+                return False
+            leases = self._claim(granted)
+            self._waiting &= not leases
+            for lease in leases:
+                slot = self._executor.give(lease)
+                taken += 1
+                self._counts["started"] += 1
+                _logger.info("task.started pool=%s task=%s slot=%s", lease.pool, lease.task_id, slot)
+                self._emit("started", lease.task_id, slot, "")
+            return bool(leases)
+        finally:
+            if self._gate is not None and granted:
+                self._gate.took(granted, taken)
 
     def _claim(self, free: int) -> list[Lease]:
         """Settle what ended and return what is to be run, at most `free` tasks.

@@ -15,6 +15,7 @@ from rollwright.pool.query import selection
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
 from rollwright.pool.store import ClaimRequest, Offer, WorkerStore
 from rollwright.pool.worker.backoff import DEFAULT_BACKOFF, Backoff
+from rollwright.pool.worker.fair import SlotGate
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.pool.worker.inline import InlineExecutor
 from rollwright.pool.worker.loop import Executor, WorkLoop
@@ -109,6 +110,8 @@ class Worker:
         With `only`: fingerprints of further tasks to work on.
     offer : Offer, optional
         What the tasks that are taken may need; the settings' ``worker.tags`` and ``worker.memory`` if not given.
+    gate : SlotGate, optional
+        Says how many tasks may be taken, where several workers share slots; see `FairGate`.
 
     Raises
     ------
@@ -145,6 +148,7 @@ class Worker:
         shards: bool = False,
         also: Sequence[str] = (),
         offer: Offer | None = None,
+        gate: SlotGate | None = None,
     ) -> None:
         settings = settings if settings is not None else settings_for_child()
         clock = clock if clock is not None else SystemClock()
@@ -181,6 +185,7 @@ class Worker:
             until_empty=until_empty,
             memory_limit=settings.worker.memory_limit,
             on_event=on_event,
+            gate=gate,
             shards=ShardKeeper(store, pool) if shards else None,
         )
 
