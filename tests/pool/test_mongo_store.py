@@ -292,8 +292,9 @@ def test_claims_count_on_indexes_and_finished_tasks_are_not_in_them(store):
     store.put("p", [NewTask.of({"x": 1})])
     indexes = store.database["rollwright_tasks"].index_information()
     assert indexes["identity"]["unique"]
-    assert indexes["ready"]["key"] == [("pool", 1), ("status", 1), ("priority", -1), ("_id", 1)]
-    assert dict(indexes["ready"]["partialFilterExpression"]) == {"ready": True}
+    keys = [("pool", 1), ("status", 1), ("needs", 1), ("priority", -1), ("_id", 1)]
+    assert indexes["open"]["key"] == keys
+    assert dict(indexes["open"]["partialFilterExpression"]) == {"ready": True}
     assert dict(indexes["due"]["partialFilterExpression"]) == {"due": {"$exists": True}}
     store.settle([Outcome.done(take(store)[0])]).check()
     document = store.database["rollwright_tasks"].find_one()

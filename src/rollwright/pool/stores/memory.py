@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import EllipsisType
-from typing import Final
 
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.text import storable_text
@@ -15,7 +14,7 @@ from rollwright.pool.demand import NO_SHARE, Share, check_share, demand_of_rows
 from rollwright.pool.needs import check_needs
 from rollwright.pool.notifier import ThreadNotifier, ThreadWaker, topics_of
 from rollwright.pool.query import FINGERPRINT, In, Query, matches
-from rollwright.pool.states import CLAIMABLE, Status, amend_sources
+from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
     ClaimRequest,
@@ -36,10 +35,9 @@ from rollwright.pool.store import (
     check_pool_name,
     document_of,
 )
+from rollwright.pool.stores.memory_records import demand_rows, may_become, put_into, refusal_for
 
 __all__ = ["MemoryStore", "reaped_reason"]
-
-_TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
 def steady_clock(clock: Clock) -> Callable[[], float]:
@@ -198,7 +196,7 @@ class MemoryStore:
             for outcome in outcomes:
                 record = self._tasks.get(int(outcome.task_id))
                 if record is None or record.status is not Status.RUNNING or record.token != outcome.token:
-                    refused.append(_refusal(outcome, record))
+                    refused.append(refusal_for(outcome, record))
                 else:
                     statuses[outcome.task_id] = self._end(record, outcome, now)
             leases = self.claim(claim) if claim is not None else []
@@ -315,7 +313,7 @@ class MemoryStore:
             if amendment.needs is not None:
                 self._know_needs(pool, [amendment.needs.text])
             for record in list(self.find(pool, query)):
-                if sources is not None and not _may_become(record, amendment.status, sources):
+                if sources is not None and not may_become(record, amendment.status, sources):
                     continue
                 self._amend(record, amendment, now)
                 changed.append(record.task_id)
@@ -334,7 +332,7 @@ class MemoryStore:
             record = replace(record, needs=amendment.needs)
         self._tasks[int(record.task_id)] = record
         if amendment.status is not None:
-            self._write(_put_into(record, amendment.status, amendment.error, now), "amended", now)
+            self._write(put_into(record, amendment.status, amendment.error, now), "amended", now)
 
     def _replace(self, record: TaskRecord, new: NewTask, now: float) -> TaskRecord:
         if record.status is Status.RUNNING:
@@ -398,22 +396,7 @@ class MemoryStore:
     def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
         """Return the open work of these pools, or of all, by needs."""
         with self._mutex:
-            now = self._clock()
-            counts: dict[tuple[str, str], list[int]] = {}
-            oldest: dict[tuple[str, str], float] = {}
-            for record in self._tasks.values():
-                if pools is not None and record.pool not in pools:
-                    continue
-                key = (record.pool, record.needs.text)
-                delayed = record.run_at is not None and record.run_at > now
-                row = counts.setdefault(key, [0, 0, 0])
-                if record.status is Status.RUNNING:
-                    row[2] += 1
-                elif record.status in CLAIMABLE:
-                    row[delayed] += 1
-                    if not delayed:
-                        oldest.setdefault(key, now - record.created)
-            rows = [(*key, row[0], row[1], row[2], oldest.get(key)) for key, row in counts.items()]
+            rows = demand_rows(self._tasks.values(), pools, self._clock())
             return demand_of_rows(rows, lambda pool: self._shares.get(pool, NO_SHARE), self._paused.__contains__)
 
     def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
@@ -497,30 +480,3 @@ class MemoryStore:
         topics: Sequence[Topic] = ("end",) if event == "deleted" else topics_of([record.status])
         for topic in topics:
             self._notifier.notify(record.pool, topic=topic)
-
-
-def _refusal(outcome: Outcome, record: TaskRecord | None) -> LeaseLostError:
-    if record is None:
-        return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
-    return LeaseLostError(outcome.task_id, token=outcome.token, current=record.token, state=record.status.value)
-
-
-def _may_become(record: TaskRecord, target: Status | None, sources: frozenset[Status]) -> bool:
-    return record.status in sources and (target is not Status.PART_DONE or record.result is not None)
-
-
-def _put_into(record: TaskRecord, status: Status, error: str | None, now: float) -> TaskRecord:
-    held = record.status is Status.RUNNING
-    changed = replace(
-        record,
-        status=status,
-        token=record.token + 1 if held else record.token,
-        lease_until=None,
-        run_at=None,
-        ended=now if status in _TERMINAL else None,
-    )
-    if status is Status.WAITING:
-        return replace(changed, attempts=0, result=None, validity=None, error=None)
-    if status is Status.PART_DONE:
-        return replace(changed, attempts=0, error=None)
-    return replace(changed, error=error if error is not None else changed.error)

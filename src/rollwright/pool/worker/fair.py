@@ -49,7 +49,7 @@ class FairShares:
         self._weights |= weights
 
     def pass_time(self, now: float, running: Mapping[str, int], here: int) -> None:
-        """Note what runs from `now` on, of each pool and `here` by this worker; until now it was what was noted last."""
+        """Note what runs from `now` on, of each pool and `here` by this worker; until now it was what was noted."""
         passed = 0.0 if self._last is None else max(0.0, now - self._last)
         self._last = now
         fading = math.exp(-passed / (_MEMORY * max(1.0, self._usual)))

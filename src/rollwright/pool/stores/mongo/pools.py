@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from bson import ObjectId
 from rollwright.pool.demand import DemandRow, PoolDemand, PoolShare, Share, demand_of_rows
 from rollwright.pool.needs import check_needs
 from rollwright.pool.states import CLAIMABLE, Status
+from rollwright.pool.store import PoolStat
 from rollwright.pool.stores.mongo.connection import Document, MongoConnection
 
 __all__ = ["Lock", "MongoPools", "PoolRule"]
@@ -73,6 +74,18 @@ class MongoPools:
     def read(self, pool: str) -> PoolRule:
         """Return what is said of a pool."""
         return _rule_of(self._db.pools.find_one({"_id": pool}) or {})
+
+    def stat(self, pool: str, counts: Mapping[Status, int]) -> PoolStat:
+        """Return how a pool stands, whose tasks were counted."""
+        rule = self.read(pool)
+        return PoolStat(
+            pool=pool,
+            counts=counts,
+            paused_at=rule.paused_at,
+            reason=rule.reason,
+            weight=rule.weight,
+            max_running=rule.max_running,
+        )
 
     def register(self, pool: str, needs: set[str]) -> None:
         """Let the pool be known before it has tasks, and their needs before a task has them.

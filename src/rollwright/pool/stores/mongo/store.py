@@ -10,7 +10,7 @@ from functools import partial
 from types import EllipsisType
 from typing import Any, Final, TypeAlias
 
-from bson import ObjectId, encode
+from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -22,7 +22,6 @@ from rollwright.errors import (
     LeaseLostError,
     PoolError,
     StoreUnavailableError,
-    TaskNotFoundError,
 )
 from rollwright.pool.demand import check_share
 from rollwright.pool.notifier import topics_of
@@ -49,21 +48,17 @@ from rollwright.pool.store import (
     check_pool_name,
 )
 from rollwright.pool.stores.mongo import writes as changes
-from rollwright.pool.stores.mongo.connection import AMBIGUOUS, PLAIN, RETRIES, Document, MongoConnection, too_large
+from rollwright.pool.stores.mongo.connection import AMBIGUOUS, PLAIN, RETRIES, Document, MongoConnection
 from rollwright.pool.stores.mongo.history import DuplicatesOnly, MongoHistory
 from rollwright.pool.stores.mongo.pools import MongoPools
 from rollwright.pool.stores.mongo.query import where
-from rollwright.pool.stores.mongo.reads import lease_of, record_of
+from rollwright.pool.stores.mongo.reads import find_refusal, lease_of, read_named, read_page
 
 __all__ = ["MongoStore"]
 
 _PUT_CHUNK: Final = 1000
-_PAGE: Final = 500
 _IDS_CHUNK: Final = 10_000
 _ROUNDS: Final = 6
-_LONG: Final = 64 * 1024
-_LARGEST: Final = 12 * 1024 * 1024
-"""Bytes of a new task; results, errors and history come on top, up to 16 MiB."""
 _STATE: Final = {"status": 1, "token": 1}
 _OLDEST: Final = [("_id", ASCENDING)]
 _logger = logging.getLogger("rollwright.pool")
@@ -154,7 +149,7 @@ class MongoStore:
         unique: dict[str, _Maker] = {}
         for task in tasks:
             unique.setdefault(task.fingerprint, partial(changes.created, pool=pool, task=task))
-            _check_size(task.canonical, unique[task.fingerprint])
+            changes.check_size(task.canonical, unique[task.fingerprint])
         return self._add(pool, prints, unique, {task.needs.text for task in tasks})
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
@@ -165,7 +160,7 @@ class MongoStore:
         unique: dict[str, _Maker] = {}
         for task in tasks:
             unique.setdefault(task.record.fingerprint, partial(changes.moved, pool=pool, task=task))
-            _check_size(task.record.canonical, unique[task.record.fingerprint])
+            changes.check_size(task.record.canonical, unique[task.record.fingerprint])
         return self._add(pool, prints, unique, {task.record.needs.text for task in tasks})
 
     def _add(self, pool: str, prints: Sequence[str], unique: Mapping[str, _Maker], needs: set[str]) -> PutResult:
@@ -314,7 +309,7 @@ class MongoStore:
             for outcome in outcomes:
                 status = self._settle_one(held.get(int(outcome.task_id)), outcome)
                 if status is None:
-                    refused.append(self._refusal(outcome))
+                    refused.append(find_refusal(self._db.latest, outcome))
                 else:
                     statuses[outcome.task_id] = status
             leases = self._claim_after(claim, settled=bool(statuses))
@@ -364,12 +359,6 @@ class MongoStore:
                 return found
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
-    def _refusal(self, outcome: Outcome) -> LeaseLostError:
-        found = self._db.latest.find_one({"_id": int(outcome.task_id), "status": {"$ne": changes.DELETED}}, _STATE)
-        if found is None:
-            return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
-        return LeaseLostError(outcome.task_id, token=outcome.token, current=found["token"], state=found["status"])
-
     def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
         """Free the tasks whose lease ended; MongoDB knows of no dead process."""
         limits = {} if pool is None else {"pool": pool}
@@ -399,14 +388,8 @@ class MongoStore:
 
     def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
         """Return the tasks, in the order asked."""
-        numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
         with self._db.translate():
-            rows = self._db.tasks.find({"_id": {"$in": numbers}, "pool": pool}, PLAIN | {"log": 0})
-            found = {str(document["_id"]): record_of(document) for document in rows}
-        for task_id in task_ids:
-            if task_id not in found:
-                raise TaskNotFoundError(f"pool `{pool}` has no task {task_id}")
-        return [found[task_id] for task_id in task_ids]
+            return read_named(self._db.tasks, pool, task_ids)
 
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
         """Return the tasks that match, oldest first, read in pages."""
@@ -415,16 +398,11 @@ class MongoStore:
 
     def _find(self, pool: str, query: Query | None) -> Iterator[TaskRecord]:
         condition = where(query)
-        last = 0
-        while True:
-            page: Document = {"pool": pool, "_id": {"$gt": last}}
-            wanted = {"$and": [page, condition]} if condition else page
+        last: int | None = 0
+        while last is not None:
             with self._db.translate():
-                rows = [*self._db.tasks.find(wanted, PLAIN | {"log": 0}, sort=_OLDEST, limit=_PAGE)]
-            yield from (record_of(document) for document in rows)
-            if len(rows) < _PAGE:
-                return
-            last = rows[-1]["_id"]
+                records, last = read_page(self._db.tasks, pool, condition, last)
+            yield from records
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state."""
@@ -531,16 +509,9 @@ class MongoStore:
 
     def stat(self, pool: str) -> PoolStat:
         """Return how many tasks a pool has by state, whether it is paused, and its share."""
+        counts = self.count(pool)
         with self._db.translate():
-            rule = self._pools.read(pool)
-        return PoolStat(
-            pool=pool,
-            counts=self.count(pool),
-            paused_at=rule.paused_at,
-            reason=rule.reason,
-            weight=rule.weight,
-            max_running=rule.max_running,
-        )
+            return self._pools.stat(pool, counts)
 
     def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
         """Return the open work of these pools, or of all, by needs."""
@@ -551,9 +522,3 @@ class MongoStore:
         """Return how many tasks of each pool run, and its share, in the order given."""
         with self._db.translate():
             return tuple(self._pools.share(pool) for pool in pools)
-
-
-def _check_size(canonical: str, make: _Maker) -> None:
-    """Refuse, before anything is put, what MongoDB cannot hold: 1 MiB of text may be 16 times as much in values."""
-    if len(canonical) > _LONG and len(encode(make(0, 0.0))) > _LARGEST:
-        raise too_large()

@@ -7,25 +7,28 @@ no other has: by it a client finds out whether a write it got no answer for was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from bson import ObjectId
+from bson import ObjectId, encode
 
 from rollwright.errors import IllegalTransitionError
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.pool.store import Amendment, ClaimRequest, MovedTask, NewTask, Outcome
 from rollwright.pool.stores.memory import reaped_reason
-from rollwright.pool.stores.mongo.connection import Document
+from rollwright.pool.stores.mongo.connection import Document, too_large
 from rollwright.pool.stores.mongo.query import nodes_of
 
-__all__ = ["DELETED", "GRAVE", "Change", "amended", "buried", "claimable", "claimed", "created", "ended", "fence",
-           "moved", "promoted", "reaped"]  # fmt: skip
+__all__ = ["DELETED", "GRAVE", "Change", "amended", "buried", "check_size", "claimable", "claimed", "created", "ended",
+           "fence", "moved", "promoted", "reaped"]  # fmt: skip
 
 DELETED: Final = "deleted"
 GRAVE: Final = "\x7fdeleted:"
 """Begins the pool of a removed task until its history is moved out; no pool of a user begins so."""
 
+_LONG: Final = 64 * 1024
+_LARGEST: Final = 12 * 1024 * 1024
+"""Bytes of a new task; results, errors and history come on top, up to 16 MiB."""
 _TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
@@ -340,3 +343,9 @@ def buried(document: Mapping[str, Any], now: float) -> Change:
     )
     change.unset("due", "ready", "definition", "def_nodes", "result", "res_nodes", "validity", "validity_nodes")
     return change
+
+
+def check_size(canonical: str, make: Callable[[int, float], Document]) -> None:
+    """Refuse, before anything is put, what MongoDB cannot hold: 1 MiB of text may be 16 times as much in values."""
+    if len(canonical) > _LONG and len(encode(make(0, 0.0))) > _LARGEST:
+        raise too_large()

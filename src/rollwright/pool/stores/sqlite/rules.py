@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Final
 
-from rollwright.pool.demand import NO_SHARE, DemandRow, Share
+from rollwright.pool.demand import NO_SHARE, DemandRow, Share, demand_of_rows
 from rollwright.pool.needs import check_needs
-from rollwright.pool.store import Amendment, ClaimRequest
+from rollwright.pool.states import Status
+from rollwright.pool.store import Amendment, ClaimRequest, PoolDemand, PoolShare, PoolStat
 from rollwright.pool.stores.sqlite import statements as sql
 
-__all__ = ["NO_RULE", "Rule", "adjustment", "allowed", "demand_rows", "know_needs", "read_rules"]
+__all__ = [
+    "NO_TERMS",
+    "PoolTerms",
+    "adjustment",
+    "allowed",
+    "know_needs",
+    "read_demand",
+    "read_rules",
+    "read_shares",
+    "set_share",
+    "stat_of",
+]
 
 _ANYBODY: Final = ("",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class PoolTerms:
     """The row of a pool in the table `rule`, without the needs."""
 
     paused_at: float | None = None
@@ -27,14 +40,59 @@ class Rule:
     share: Share = NO_SHARE
 
 
-NO_RULE: Final = Rule()
+NO_TERMS: Final = PoolTerms()
 """Of a pool that was never paused and was given no share."""
 
 
-def read_rules(connection: sqlite3.Connection) -> dict[str, Rule]:
+def stat_of(connection: sqlite3.Connection, pool: str, counts: Mapping[Status, int]) -> PoolStat:
+    """Return how a pool stands, whose tasks were counted."""
+    terms = read_rules(connection).get(pool, NO_TERMS)
+    return PoolStat(
+        pool=pool,
+        counts=counts,
+        paused_at=terms.paused_at,
+        reason=terms.reason,
+        weight=terms.share.weight,
+        max_running=terms.share.max_running,
+    )
+
+
+def read_demand(
+    connection: sqlite3.Connection, pools: Sequence[str] | None, *, now: float, uptime: float
+) -> tuple[PoolDemand, ...]:
+    """Return the open work of these pools, or of all, by needs."""
+    terms = read_rules(connection)
+    return demand_of_rows(
+        _demand_rows(connection, pools, now=now, uptime=uptime),
+        lambda pool: terms.get(pool, NO_TERMS).share,
+        lambda pool: terms.get(pool, NO_TERMS).paused_at is not None,
+    )
+
+
+def read_shares(connection: sqlite3.Connection, pools: Sequence[str]) -> tuple[PoolShare, ...]:
+    """Return how many tasks of each pool run, and its share, in the order given."""
+    terms = read_rules(connection)
+    found = []
+    for pool in pools:
+        (running,) = connection.execute(sql.RUNNING, (pool,)).fetchone()
+        of_pool = terms.get(pool, NO_TERMS)
+        found.append(PoolShare(pool=pool, running=running, paused=of_pool.paused_at is not None, share=of_pool.share))
+    return tuple(found)
+
+
+def set_share(
+    connection: sqlite3.Connection, pool: str, *, weight: float | None, max_running: int | EllipsisType | None
+) -> None:
+    """Set what is given of a pool's share."""
+    before = read_rules(connection).get(pool, NO_TERMS).share
+    share = before.changed(weight=weight, max_running=max_running)
+    connection.execute(sql.SET_SHARE, (pool, share.weight, share.max_running))
+
+
+def read_rules(connection: sqlite3.Connection) -> dict[str, PoolTerms]:
     """Return the rules of all pools that have some."""
     return {
-        pool: Rule(paused_at=paused_at, reason=reason, share=Share(weight=weight, max_running=max_running))
+        pool: PoolTerms(paused_at=paused_at, reason=reason, share=Share(weight=weight, max_running=max_running))
         for pool, paused_at, reason, weight, max_running in connection.execute(sql.ALL_RULES)
     }
 
@@ -72,7 +130,7 @@ def adjustment(connection: sqlite3.Connection, pool: str, amendment: Amendment) 
     return amendment.priority, amendment.max_attempts, needs
 
 
-def demand_rows(
+def _demand_rows(
     connection: sqlite3.Connection, pools: Sequence[str] | None, *, now: float, uptime: float
 ) -> list[DemandRow]:
     """Return the open work of pools, for `demand_of_rows`."""

@@ -18,7 +18,7 @@ from rollwright.errors import (
     LeaseLostError,
     PoolError,
 )
-from rollwright.pool.demand import check_share, demand_of_rows
+from rollwright.pool.demand import check_share
 from rollwright.pool.notifier import topics_of
 from rollwright.pool.query import Query, split_ids
 from rollwright.pool.states import Status, amend_sources
@@ -58,12 +58,13 @@ from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
 from rollwright.pool.stores.sqlite.query import asks_for_fingerprints, asks_for_ids, where
 from rollwright.pool.stores.sqlite.rules import (
-    NO_RULE,
     adjustment,
     allowed,
-    demand_rows,
     know_needs,
-    read_rules,
+    read_demand,
+    read_shares,
+    set_share,
+    stat_of,
 )
 from rollwright.pool.stores.sqlite.writes import (
     amend_terms,
@@ -71,6 +72,9 @@ from rollwright.pool.stores.sqlite.writes import (
     delay_values,
     end_attempt,
     find_refusal,
+    leases_of_rows,
+    moved_history,
+    picking,
     restore_values,
     tally,
 )
@@ -269,31 +273,12 @@ class SqliteStore:
             return []
         condition, values = where(claim.query)
         process = register_process(self._owners)
-        picked: tuple[object, ...]
-        if len(needs) == 1:
-            pick, picked = sql.PICK_ONE, (claim.pool, needs[0], *values, limit)
-        else:
-            pick, picked = sql.PICK_SOME, (json.dumps(needs), claim.pool, *values, limit, limit)
+        pick, picked = picking(claim.pool, needs, values, limit)
         rows = connection.execute(
             claim_statement(sql.CLAIM, claim.status.value, "=" if limit == 1 else "IN", pick, condition),
             (claim.owner, process, uptime + claim.lease, now, *picked),
         ).fetchall()
-        return [
-            Lease(
-                task_id=str(row[0]),
-                pool=claim.pool,
-                token=row[1],
-                attempt=row[2],
-                max_attempts=row[3],
-                owner=claim.owner,
-                canonical=row[4],
-                fingerprint=row[7],
-                priority=row[5],
-                origin=claim.status,
-                result=row[6],
-            )
-            for row in rows
-        ]
+        return leases_of_rows(rows, claim)
 
     def renew(self, owner: str, *, lease: float) -> dict[str, int]:
         """Extend the leases of all tasks `owner` holds."""
@@ -495,42 +480,17 @@ class SqliteStore:
     def stat(self, pool: str) -> PoolStat:
         """Return how many tasks a pool has by state, whether it is paused, and its share; done ones cost nothing."""
         with self._file.read_moment() as connection:
-            counts = tally(connection, pool)
-            rule = read_rules(connection).get(pool, NO_RULE)
-        return PoolStat(
-            pool=pool,
-            counts=counts,
-            paused_at=rule.paused_at,
-            reason=rule.reason,
-            weight=rule.share.weight,
-            max_running=rule.share.max_running,
-        )
+            return stat_of(connection, pool, tally(connection, pool))
 
     def demand(self, pools: Sequence[str] | None = None) -> tuple[PoolDemand, ...]:
         """Return the open work of these pools, or of all, by needs; finished tasks cost nothing."""
         with self._file.read_moment() as connection:
-            rows = demand_rows(connection, pools, now=self._clock(), uptime=self._uptime())
-            rules = read_rules(connection)
-        return demand_of_rows(
-            rows,
-            lambda pool: rules.get(pool, NO_RULE).share,
-            lambda pool: rules.get(pool, NO_RULE).paused_at is not None,
-        )
+            return read_demand(connection, pools, now=self._clock(), uptime=self._uptime())
 
     def shares(self, pools: Sequence[str]) -> tuple[PoolShare, ...]:
         """Return how many tasks of each pool run, and its share, in the order given; waiting tasks cost nothing."""
         with self._file.read_moment() as connection:
-            rules = read_rules(connection)
-            running = {pool: connection.execute(sql.RUNNING, (pool,)).fetchone()[0] for pool in pools}
-        return tuple(
-            PoolShare(
-                pool=pool,
-                running=running[pool],
-                paused=rules.get(pool, NO_RULE).paused_at is not None,
-                share=rules.get(pool, NO_RULE).share,
-            )
-            for pool in pools
-        )
+            return read_shares(connection, pools)
 
     def set_share(
         self, pool: str, *, weight: float | None = None, max_running: int | EllipsisType | None = ...
@@ -539,9 +499,7 @@ class SqliteStore:
         check_pool_name(pool)
         check_share(weight=weight, max_running=max_running)
         with self._file.write() as connection:
-            before = read_rules(connection).get(pool, NO_RULE).share
-            share = before.changed(weight=weight, max_running=max_running)
-            connection.execute(sql.SET_SHARE, (pool, share.weight, share.max_running))
+            set_share(connection, pool, weight=weight, max_running=max_running)
             self._file.note_change(pool, "work")
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
@@ -561,28 +519,11 @@ class SqliteStore:
                     created += 1
                     connection.execute(sql.DOCUMENT, (found[0], task.record.canonical))
                     connection.execute(sql.GROW, (pool, 1))
-                    self._log_moved(connection, pool, found[0], task, now)
+                    connection.executemany(sql.MOVED_HISTORY, moved_history(pool, found[0], task, now))
+                    for topic in topics_of([task.record.status]):
+                        self._file.note_change(pool, topic)
                 ids.append(found[0])
         return PutResult(ids=tuple(str(number) for number in ids), created=created)
-
-    def _log_moved(self, connection: sqlite3.Connection, pool: str, number: int, task: MovedTask, now: float) -> None:
-        record = task.record
-        last = HistoryRow(
-            task_id="",
-            at=now,
-            event="moved",
-            status=record.status,
-            token=record.token,
-            attempt=record.attempts,
-            owner=record.owner,
-        )
-        rows = [
-            (number, place, pool, row.at, row.event, row.status.value, row.token, row.attempt, row.owner, row.detail)
-            for place, row in enumerate((*task.history, last))
-        ]
-        connection.executemany(sql.MOVED_HISTORY, rows)
-        for topic in topics_of([record.status]):
-            self._file.note_change(pool, topic)
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first."""

@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 import functools
+import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rollwright.errors import LeaseLostError
 from rollwright.pool.states import Status
-from rollwright.pool.store import Outcome, TaskRecord
+from rollwright.pool.store import ClaimRequest, HistoryRow, Lease, MovedTask, Outcome, TaskRecord
 from rollwright.pool.stores.sql_reads import refusal_of
 from rollwright.pool.stores.sqlite import statements as sql
 
-__all__ = ["amend_terms", "claim_statement", "delay_values", "end_attempt", "find_refusal", "restore_values", "tally"]
+__all__ = [
+    "amend_terms",
+    "claim_statement",
+    "delay_values",
+    "end_attempt",
+    "find_refusal",
+    "leases_of_rows",
+    "moved_history",
+    "picking",
+    "restore_values",
+    "tally",
+]
 
 
 @functools.lru_cache(maxsize=64)
 def claim_statement(statement: str, status: str, among: str, picked: str, condition: str) -> str:
     """Return the statement of a claim; the same object each time, which SQLite's cache finds sooner."""
     return statement.format(status=status, among=among, picked=picked.format(status=status, where=condition))
+
+
+def picking(pool: str, needs: tuple[str, ...], values: Sequence[object], limit: int) -> tuple[str, tuple[object, ...]]:
+    """Return the part of a claim's statement that picks tasks of these texts of needs, and its values."""
+    if len(needs) == 1:
+        return sql.PICK_ONE, (pool, needs[0], *values, limit)
+    return sql.PICK_SOME, (json.dumps(needs), pool, *values, limit, limit)
+
+
+def leases_of_rows(rows: Iterable[Sequence[Any]], claim: ClaimRequest) -> list[Lease]:
+    """Return the leases of the rows of `statements.CLAIM`."""
+    return [
+        Lease(
+            task_id=str(row[0]),
+            pool=claim.pool,
+            token=row[1],
+            attempt=row[2],
+            max_attempts=row[3],
+            owner=claim.owner,
+            canonical=row[4],
+            fingerprint=row[7],
+            priority=row[5],
+            origin=claim.status,
+            result=row[6],
+        )
+        for row in rows
+    ]
 
 
 def tally(connection: sqlite3.Connection, pool: str) -> dict[Status, int]:
@@ -98,3 +138,21 @@ def restore_values(pool: str, record: TaskRecord, now: float, uptime: float) -> 
         record.error,
         record.needs.text,
     )
+
+
+def moved_history(pool: str, number: int, task: MovedTask, now: float) -> list[tuple[object, ...]]:
+    """Return the rows of history of a task that is taken over, the last of which says so."""
+    record = task.record
+    last = HistoryRow(
+        task_id="",
+        at=now,
+        event="moved",
+        status=record.status,
+        token=record.token,
+        attempt=record.attempts,
+        owner=record.owner,
+    )
+    return [
+        (number, place, pool, row.at, row.event, row.status.value, row.token, row.attempt, row.owner, row.detail)
+        for place, row in enumerate((*task.history, last))
+    ]
