@@ -5,7 +5,8 @@
 Each piece of work is done in a process of its own, at a tenth of the tasks and at all of them: its seconds, and how
 much more memory it takes at ten times the tasks. Then workers, a process each, turn through a pool: as fast as they
 can, for the CPU that a turn costs them and the server; and a few tens of turns a second in all, for how long a claim
-takes while the machine is not full. `--full` is 1,000,000 tasks and 64 workers.
+takes while the machine is not full. Last the connections of workers that wait for work are counted. `--full` is
+1,000,000 tasks, 64 workers and 200 idle ones.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ import report
 from rollwright.pool.query import among, parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, NewTask, Outcome
+from rollwright.pool.stores.postgres.session import close_sessions
+from rollwright.pool.stores.postgres.store import PostgresStore
 from rollwright.pool.urls import store_from_url
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
+import pgbouncer_server
 import postgres_server
 
 POOL = "bench"
@@ -183,6 +187,11 @@ def do(work, url, count):
 
 
 def command(arguments, url):
+    """Run a command five times and return what the shortest took: the others waited for other work of the machine."""
+    return min((_run_command(arguments, url) for _ in range(5)), key=lambda found: found["seconds"])
+
+
+def _run_command(arguments, url):
     words = [sys.executable, "-c", COMMAND, Path(__file__).parent, *arguments, "--url", url]
     start = time.perf_counter()
     done = subprocess.run([str(part) for part in words], capture_output=True, text=True, check=False)
@@ -291,6 +300,69 @@ def crowd(server, given):
     }
 
 
+# -- idle workers ------------------------------------------------------------------------------------------------------
+
+
+def idle(url, count, **terms):
+    """Fork `count` processes that look for work once a second, and return how many connections the server has."""
+    name = f"idle{random.getrandbits(40)}"
+    place = f"{url}{'&' if '?' in url else '?'}application_name={name}"
+    ready, told = multiprocessing.Semaphore(0), multiprocessing.Event()
+    children = []
+    for number in range(count):
+        child = multiprocessing.get_context("fork").Process(target=_idle, args=(place, number, ready, told, terms))
+        child.start()
+        children.append(child)
+    for _ in children:
+        ready.acquire()
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %(name)s"
+    store = store_from_url(url)
+    found = max(store._rows(asked, name=name)[0][0] for _ in range(20) if time.sleep(0.1) is None)
+    store.close()
+    told.set()
+    for child in children:
+        child.join()
+    return found
+
+
+def _idle(url, number, ready, told, terms):
+    store = PostgresStore(url, patience=120.0, **terms)
+    request = ClaimRequest(pool="idle", owner=f"w{number}", lease=60.0)
+    store.claim(request)
+    ready.release()
+    while not told.wait(1.0):
+        store.claim(request)
+    store.close()
+    close_sessions()
+
+
+def idle_workers(server, count):
+    """Measure the connections of idle workers, directly and through PgBouncer; return rows and figures."""
+    url = postgres_server.new_database(server.url("postgres"))
+    PostgresStore(url).migrate()
+    pooler = pgbouncer_server.PgBouncer(url) if pgbouncer_server.missing() is None else None
+    try:
+        found = {"with sessions": idle(url, count), "without": idle(url, count, session=False)}
+        if pooler is not None:
+            pooler.start()
+            found["through PgBouncer"] = idle(pooler.url(url), count)
+    finally:
+        if pooler is not None:
+            pooler.remove()
+    targets = {"with sessions": 2.0, "without": 1.0, "through PgBouncer": 4 / count}
+    rows = [
+        report.row(
+            f"connections of an idle worker, {how}",
+            number / count,
+            targets[how],
+            at_least=False,
+            case=f"{count} workers",
+        )
+        for how, number in found.items()
+    ]
+    return rows, found
+
+
 def _at(times, share):
     return times[min(len(times) - 1, int(len(times) * share))] * 1000
 
@@ -331,18 +403,19 @@ def main():
     parser.add_argument("--turns", type=int, default=400, help="of one worker; of many, twice as many in all")
     parser.add_argument("--calm", type=int, default=40, help="turns of each worker that pauses between them")
     parser.add_argument("--rate", type=float, default=40.0, help="turns per second of all of those")
-    parser.add_argument("--stores", nargs="+", default=["sqlite", "postgres"])
+    parser.add_argument("--stores", nargs="*", default=["sqlite", "postgres"])
     parser.add_argument("--full", action="store_true", help="1,000,000 tasks and 64 workers")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--idle", type=int, default=20, help="idle workers whose connections are counted")
     given = parser.parse_args()
     if given.full:
-        given.tasks, given.workers, given.turns = 1_000_000, 64, 2000
+        given.tasks, given.workers, given.turns, given.idle = 1_000_000, 64, 2000, 200
     rows, figures = [], {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = None
         if "postgres" in given.stores and postgres_server.find_binaries() is not None:
-            server = postgres_server.PostgresServer(Path(folder) / "pg")
+            server = postgres_server.PostgresServer(Path(folder) / "pg", settings={"max_connections": "500"})
             server.start()
         try:
             for name in given.stores:
@@ -365,6 +438,8 @@ def main():
                 more, told = crowd(server, given)
                 rows += more
                 figures["workers"] = told
+                more, figures["idle"] = idle_workers(server, given.idle)
+                rows += more
         finally:
             if server is not None:
                 server.remove()

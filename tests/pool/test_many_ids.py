@@ -9,8 +9,10 @@ import pytest
 from rollwright.pool.lookups import find_by_fingerprint
 from rollwright.pool.query import And, Compare, In, Not, Or, among, both, parse, split_ids
 from rollwright.pool.states import Status
-from rollwright.pool.store import NewTask
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores import sql_reads
+from rollwright.pool.stores.postgres import store as postgres_store
+from rollwright.pool.stores.postgres.store import PostgresStore
 from rollwright.pool.stores.sqlite.store import SqliteStore
 
 IDS = [str(number) for number in range(1, 121)]
@@ -134,4 +136,66 @@ def test_a_small_pool_beside_a_large_one_is_found_by_its_own_index(tmp_path):
         connection.set_progress_handler(lambda: steps.append(1), 100)
         assert sum(1 for _ in store.find("small")) == 5
     assert len(steps) < 100
+    store.close()
+
+
+@pytest.mark.parametrize("asked", [["failed"], ["cancelled", "failed"], ["running"], ["waiting", "running"], []])
+def test_tasks_of_certain_states_are_found_and_counted_as_they_are(store, asked):
+    ids = store.put("p", [NewTask.of({"x": number}, max_attempts=1) for number in range(12)]).ids
+    store.put("other", [NewTask.of({"x": number}) for number in range(3)])
+    leases = store.claim(ClaimRequest(pool="p", owner="w", lease=60.0, limit=9))
+    store.settle([Outcome.failed(one, error="x") for one in leases[:3]] + [Outcome.done(one) for one in leases[3:5]])
+    store.amend("p", among(ids[9:10]), Amendment(status=Status.CANCELLED))
+    states = ["failed"] * 3 + ["done"] * 2 + ["running"] * 4 + ["cancelled"] + ["waiting"] * 2
+    wanted = [task for task, state in zip(ids, states, strict=True) if state in asked]
+    for query in ({"status": {"$in": asked}}, {"$and": [{"status": {"$in": asked}}, {"status": {"$ne": "part_done"}}]}):
+        assert [record.task_id for record in store.find("p", parse(query))] == wanted
+        assert store.count("p", parse(query)) == {one: (one in asked) * states.count(one) for one in Status}
+    others = store.count("p", parse({"status": {"$nin": asked}, "priority": 0}))
+    assert sum(others.values()) == 12 - len(wanted)
+
+
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_the_few_of_a_state_are_found_without_reading_the_pool(tmp_path, status):
+    store = SqliteStore(tmp_path / "pool.db", durable=False)
+    store.put("p", [NewTask.of({"x": number}, max_attempts=1) for number in range(8000)])
+    (lease, _) = store.claim(ClaimRequest(pool="p", owner="w", lease=60.0, limit=2))
+    store.settle([Outcome.failed(lease, error="x")])
+    steps = []
+    with store._file.read() as connection:
+        connection.set_progress_handler(lambda: steps.append(1), 100)
+        assert sum(1 for _ in store.find("p", parse({"status": status}))) == 1
+        taken = len(steps)
+        assert sum(store.count("p", parse({"status": status})).values()) == 1
+    store.close()
+    assert taken < 50
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+@pytest.mark.parametrize("query", [{}, {"status": {"$in": ["waiting", "done"]}}, {"def.x": {"$gte": 0}}])
+def test_a_page_of_a_large_postgres_pool_begins_where_the_one_before_ended(postgres_url, query, analysed):
+    store = PostgresStore(postgres_url)
+    store.put("p", [NewTask.of({"x": number}) for number in range(100)])
+    if analysed:
+        store._rows("ANALYZE task")
+    store._rows(
+        "UPDATE pg_class SET reltuples = 1e6, relpages = 1 WHERE oid = 'task'::regclass"
+    )  # as the server sees it
+    asked = []
+    store._is_large = lambda _: True
+    read = store._rows
+    store._rows = lambda statement, /, **values: asked.append((statement, values)) or read(statement, **values)
+    assert sum(1 for _ in store.find("p", parse(query))) == 100
+    plan = "\n".join(row[0] for row in read(f"EXPLAIN {asked[0][0]}", **asked[0][1]))
+    assert "Index Scan using task_pkey" in plan
+    assert "Sort" not in plan
+    store.close()
+
+
+def test_which_postgres_pools_are_large(postgres_url, monkeypatch):
+    monkeypatch.setattr(postgres_store, "_MANY_TASKS", 5)
+    store = PostgresStore(postgres_url)
+    for name, count in (("small", 4), ("large", 5), ("larger", 9)):
+        store.put(name, [NewTask.of({"x": number}) for number in range(count)])
+    assert [store._is_large(name) for name in ("none", "small", "large", "larger")] == [False, False, True, True]
     store.close()

@@ -178,7 +178,7 @@ def _change_needs(submission: Submission, needs: Mapping[WindowKey, Needs], mana
     """Let what is to do need what the file says now, whatever it needed when it was first submitted."""
     for wanted in dict.fromkeys(needs.values()):
         ids = tuple(submission.ids[key] for key in submission.todo if needs[key] == wanted)
-        other = both(In(path=("_id",), values=ids), Not(part=In(path=("needs",), values=(wanted.text,))))
+        other = both(among(ids), Not(part=In(path=("needs",), values=(wanted.text,))))
         if ids and any(manager.store.count(manager.task_pool, other).values()):
             manager.store.amend(manager.task_pool, other, Amendment(needs=wanted))
 

@@ -42,6 +42,7 @@ __all__ = [
     "Query",
     "among",
     "both",
+    "is_by_status",
     "is_position",
     "matches",
     "parse",
@@ -393,6 +394,17 @@ def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: 
             return any(
                 _kind(found) == _kind(value) and _ORDERS[order](found, value) for found in _candidates(document, path)
             )
+
+
+def is_by_status(query: Query) -> bool:
+    """Tell whether nothing but the state of a task decides whether it matches."""
+    match query:
+        case And(parts=parts) | Or(parts=parts):
+            return all(is_by_status(part) for part in parts)
+        case Not(part=part):
+            return is_by_status(part)
+        case _:
+            return query.path == ("status",)
 
 
 def is_position(part: str) -> bool:

@@ -25,7 +25,7 @@ from rollwright.pool.query import (
     is_position,
 )
 
-__all__ = ["ORDERS", "Dialect", "JsonNode", "is_number", "render"]
+__all__ = ["ORDERS", "Dialect", "JsonNode", "asks_for_fingerprints", "asks_for_ids", "is_number", "render"]
 
 JsonNode: TypeAlias = "In | Compare | Exists | Matches"
 ORDERS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -113,3 +113,23 @@ def _render_in(query: In, dialect: Dialect) -> str:
 def is_number(value: JSON) -> bool:
     """Tell whether a JSON value is a number; a boolean is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def asks_for_ids(query: Query | None) -> bool:
+    """Tell whether only tasks of certain ids can match, so that they are found by them."""
+    return _asks_for(query, "_id")
+
+
+def asks_for_fingerprints(query: Query | None) -> bool:
+    """Tell whether only tasks of certain fingerprints can match, so that they are found by them."""
+    return _asks_for(query, FINGERPRINT)
+
+
+def _asks_for(query: Query | None, name: str) -> bool:
+    match query:
+        case And(parts=parts):
+            return any(_asks_for(part, name) for part in parts)
+        case In(path=(path,)) | Compare(path=(path,)):
+            return path == name
+        case _:
+            return False

@@ -11,7 +11,7 @@ from rollwright.core.clock import SystemClock
 from rollwright.errors import LeaseLostError
 from rollwright.pool.demand import Share, check_share, demand_of_rows
 from rollwright.pool.notifier import PollingWaker
-from rollwright.pool.query import Query, split_ids
+from rollwright.pool.query import Query, is_by_status, matches, split_ids
 from rollwright.pool.states import CLAIMABLE, OPEN_STATES, Status
 from rollwright.pool.store import (
     Amendment,
@@ -48,6 +48,7 @@ from rollwright.pool.stores.postgres.writes import (
     put_chunk,
     restore_tasks,
 )
+from rollwright.pool.stores.sql_query import asks_for_fingerprints, asks_for_ids
 from rollwright.pool.stores.sql_reads import (
     IDS_CHUNK,
     PAGE,
@@ -69,6 +70,15 @@ _Row = tuple[Any, ...]
 
 _SECOND_CHECK: Final = 0.4
 """Seconds in which a process whose connection broke comes back; it tries at once."""
+
+_MANY_TASKS: Final = 20_000
+_MANY: Final = "SELECT count(*) FROM (SELECT FROM task WHERE pool = %(pool)s LIMIT %(many)s) AS several"
+
+# A page begins where the one before ended: no index of the pool is of use to it, and none is taken for one. The number
+# stands in the statement, or it would be planned for a tenth of the table.
+_FIND_BY_ID: Final = sql.FIND.replace("pool = %(pool)s", "COALESCE(pool = %(pool)s, false)").replace(
+    "%(page)s", str(PAGE)
+)
 
 _LOOK: Final = """SELECT (SELECT last_value + is_called::int FROM history_seq_seq),
     (SELECT pool.xmin::text FROM pool WHERE name = %(pool)s),
@@ -176,18 +186,25 @@ class PostgresStore:
         """Return the tasks that match, oldest first, read in pages."""
         for part in split_ids(query, IDS_CHUNK):
             condition, values = where(part)
-            yield from read_pages(partial(self._read_page, pool, sql.FIND.format(where=condition), values))
+            by_id = asks_for_ids(part) or (not asks_for_fingerprints(part) and self._is_large(pool))
+            statement = (_FIND_BY_ID if by_id else sql.FIND).format(where=condition)
+            yield from read_pages(partial(self._read_page, pool, statement, values))
+
+    def _is_large(self, pool: str) -> bool:
+        """Tell whether sorting the pool for each page costs more than reading the table once, in its own order."""
+        return bool(self._rows(_MANY, pool=keepable(pool), many=_MANY_TASKS)[0][0] == _MANY_TASKS)
 
     def _read_page(self, pool: str, statement: str, values: Mapping[str, object], last: int) -> list[_Row]:
         return self._rows(statement, pool=keepable(pool), last=last, page=PAGE, **values)
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
-        """Return how many tasks match, by state; without a query only indexes are read.
+        """Return how many tasks match, by state; without a query, or of states, only indexes are read.
 
         More ids than `IDS_CHUNK`, unless they follow one another, are asked for in several statements.
         """
-        if query is None:
-            return count_by_status(self._rows(sql.TALLY, pool=keepable(pool)))
+        if query is None or is_by_status(query):
+            tally = count_by_status(self._rows(sql.TALLY, pool=keepable(pool)))
+            return {status: number * matches(query, {"status": status}) for status, number in tally.items()}
         rows: list[_Row] = []
         for part in split_ids(query, IDS_CHUNK):
             condition, values = where(part)

@@ -17,12 +17,13 @@ from typing import Any, Final
 from rollwright.core.canonical import JSON, dump_canonical
 from rollwright.core.stored_text import plain_of
 from rollwright.pool.patterns import Pattern
-from rollwright.pool.query import FINGERPRINT, And, Compare, Exists, In, Matches, Query, is_position, matches
+from rollwright.pool.query import And, Compare, Exists, In, Matches, Query, is_position, matches
 from rollwright.pool.stores.sql_query import JsonNode, render
 from rollwright.pool.stores.sqlite.statements import DEFINITION
 
-__all__ = ["add_functions", "asks_for_fingerprints", "asks_for_ids", "where"]
+__all__ = ["add_functions", "where"]
 
+_FAILED: Final = ("failed", "cancelled")
 _COLUMNS: Final[Mapping[str, str]] = {"_id": "id"}
 _JSON: Final[Mapping[str, str]] = {"def": DEFINITION, "res": "result", "validity": "validity"}
 _LISTED: Final = "SELECT value FROM json_each(?)"
@@ -78,24 +79,16 @@ def where(query: Query | None) -> tuple[str, list[object]]:
     return f" AND {text}", dialect.values
 
 
-def asks_for_ids(query: Query | None) -> bool:
-    """Tell whether only tasks of certain ids can match, so that they are found by them."""
-    return _asks_for(query, "_id")
-
-
-def asks_for_fingerprints(query: Query | None) -> bool:
-    """Tell whether only tasks of certain fingerprints can match, so that they are found by them."""
-    return _asks_for(query, FINGERPRINT)
-
-
-def _asks_for(query: Query | None, name: str) -> bool:
-    match query:
-        case And(parts=parts):
-            return any(_asks_for(part, name) for part in parts)
-        case In(path=(path,)) | Compare(path=(path,)):
-            return path == name
-        case _:
-            return False
+def narrowed(query: Query | None) -> str:
+    """Return the words of the index that holds all tasks that can match, or nothing; they change no answer."""
+    parts = query.parts if isinstance(query, And) else (query,)
+    for part in parts:
+        if isinstance(part, In) and part.path == ("status",) and part.values:
+            if {*part.values} <= {*_FAILED}:
+                return f" AND status IN {_FAILED}"
+            if part.values == ("running",):
+                return " AND status = 'running' AND ended IS NULL AND run_at IS NULL"
+    return ""
 
 
 class _SqliteDialect:

@@ -20,7 +20,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.demand import check_share
 from rollwright.pool.notifier import topics_of
-from rollwright.pool.query import Query, split_ids
+from rollwright.pool.query import Query, is_by_status, matches, split_ids
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
@@ -42,6 +42,7 @@ from rollwright.pool.store import (
     check_movable,
     check_pool_name,
 )
+from rollwright.pool.stores.sql_query import asks_for_fingerprints, asks_for_ids
 from rollwright.pool.stores.sql_reads import (
     IDS_CHUNK,
     PAGE,
@@ -56,7 +57,7 @@ from rollwright.pool.stores.sql_reads import (
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
-from rollwright.pool.stores.sqlite.query import asks_for_fingerprints, asks_for_ids, where
+from rollwright.pool.stores.sqlite.query import narrowed, where
 from rollwright.pool.stores.sqlite.rules import (
     adjustment,
     allowed,
@@ -368,8 +369,9 @@ class SqliteStore:
 
     def _reader(self, pool: str, query: Query | None) -> Callable[[int], list[tuple[Any, ...]]]:
         condition, values = where(query)
-        by_id = asks_for_ids(query) or (not asks_for_fingerprints(query) and self._is_large(pool))
-        statement = (sql.FIND_BY_ID if by_id else sql.FIND).format(where=condition)
+        indexed = narrowed(query)
+        by_id = asks_for_ids(query) or (not indexed and not asks_for_fingerprints(query) and self._is_large(pool))
+        statement = (sql.FIND_BY_ID if by_id else sql.FIND).format(where=condition + indexed)
 
         def read(last: int) -> list[tuple[Any, ...]]:
             with self._file.read() as connection:
@@ -386,8 +388,11 @@ class SqliteStore:
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
         with self._file.read() as connection:
-            if query is None:
-                return tally(connection, pool)
+            if query is None or is_by_status(query):
+                return {
+                    status: number * matches(query, {"status": status})
+                    for status, number in tally(connection, pool).items()
+                }
             rows: list[tuple[Any, ...]] = []
             connection.execute("BEGIN")  # one moment for all
             try:
