@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from crash_size import SMALL, sized
 from rollwright.app.campaign import open_campaign, roll_campaign
 from rollwright.app.cluster import open_launcher
 from rollwright.app.elsewhere import WorkersElsewhere
+from rollwright.errors import LaunchError
 from rollwright.pool.states import Status
 from rollwright.pool.store import PoolStore
 from rollwright.pool.urls import store_from_url
@@ -54,10 +57,10 @@ def open_store(file: Path) -> PoolStore:
     return store_from_url(settings.resolve_url(settings.pool.url))
 
 
-def roll_on_slurm(file: Path, *, jobs: int) -> float:
+def roll_on_slurm(file: Path, *, jobs: int, look: float = 15.0) -> float:
     """Roll a campaign by workers that Slurm starts; return the seconds it took."""
     campaign = open_campaign(file, project=file.parent)
-    workers = WorkersElsewhere(campaign.settings, campaign.name, on="slurm", jobs=jobs)
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on="slurm", jobs=jobs, look=look)
     start = time.monotonic()
     assert roll_campaign(campaign, jobs=jobs, elsewhere=workers.train) is not None
     seconds = time.monotonic() - start
@@ -126,3 +129,94 @@ def test_preempted_members_and_nodes_that_die_lose_nothing_and_give_the_same_byt
             shares = (disturbed / undisturbed, net / undisturbed)
             sys.stdout.write(f"; undisturbed {undisturbed:.0f} s: {shares[0]:.2f}, net {shares[1]:.2f} (<= {_MOST})\n")
     assert undisturbed is None or net <= _MOST * undisturbed
+
+
+@contextmanager
+def rolling_on_slurm(file: Path, *, jobs: int) -> Iterator[PoolStore]:
+    """Roll a campaign meanwhile; the block begins once windows are trained, and at its end all of them are."""
+    with closing(open_store(file)) as store, ThreadPoolExecutor(1) as executor:
+        rolled = executor.submit(roll_on_slurm, file, jobs=jobs, look=1.0)
+        while store.stat("small").counts[Status.DONE] < 2:
+            assert not rolled.done(), rolled.exception()
+            time.sleep(0.1)
+        yield store
+        rolled.result()
+
+
+def run_program(file: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "rollwright", *words],
+        cwd=file.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_file_gives_the_same_bytes_wherever_its_workers_are_started(tmp_path: Path) -> None:
+    made = {}
+    for place in ("local", "slurm"):
+        file = make_slow_project(tmp_path / place, windows=8)
+        run_program(file, "roll", file.name, "--on", place, "--jobs", "2")
+        made[place] = (file.read_bytes(), (file.parent / "rollwright.toml").read_bytes(), read_results(file))
+        assert check_history(file, 8, lost_attempts=0)["claimed"] == 8
+    assert made["local"] == made["slurm"]
+
+
+def test_workers_go_on_while_the_controller_is_away_and_the_campaign_waits_for_it(
+    cluster: slurm_server.SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLOW_FIT", "1")
+    windows = sized(120, 24)
+    file = make_slow_project(tmp_path / "project", windows=windows)
+    with rolling_on_slurm(file, jobs=2) as store:
+        cluster.kill_controller()
+        before = store.stat("small").counts[Status.DONE]
+        time.sleep(sized(60, 10))
+        after = store.stat("small").counts[Status.DONE]
+        cluster.start_controller()
+        cluster.wait_for_nodes()
+
+    assert after > before
+    assert check_history(file, windows, lost_attempts=0)["claimed"] == windows
+
+
+def test_members_that_somebody_cancels_give_their_windows_back_and_others_are_started(
+    cluster: slurm_server.SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLOW_FIT", "8")  # longer than a worker waits for what it has in hand
+    file = make_slow_project(tmp_path / "project", windows=4)
+    with closing(open_store(file)) as store, ThreadPoolExecutor(1) as executor:
+        rolled = executor.submit(roll_on_slurm, file, jobs=2, look=1.0)
+        while not store.stat("small").counts[Status.RUNNING]:
+            assert not rolled.done(), rolled.exception()
+            time.sleep(0.1)
+        cluster.run("scancel", "--full", "--me")
+        rolled.result()
+
+    events = check_history(file, 4, lost_attempts=0)
+    assert events["released"] >= 1
+    assert events["claimed"] == 4 + events["released"]
+
+
+def test_what_slurm_refuses_is_told_in_its_words_and_nothing_is_left_in_its_queue(tmp_path: Path) -> None:
+    file = make_slow_project(tmp_path / "project", windows=2)
+    settings = file.parent / "rollwright.toml"
+    settings.write_text(settings.read_text().replace("--partition=low", "--partition=nowhere"))
+    with pytest.raises(LaunchError, match="invalid partition specified: nowhere"):
+        roll_on_slurm(file, jobs=2)
+    assert open_launcher(open_campaign(file, project=file.parent).settings, "slurm").list() == []
+
+
+@pytest.mark.skipif(SMALL, reason="not run: Slurm counts a time limit in minutes")
+def test_a_worker_whose_time_is_over_goes_on_in_another_turn(
+    cluster: slurm_server.SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLOW_FIT", "8")
+    file = make_slow_project(tmp_path / "project", windows=25)
+    settings = file.parent / "rollwright.toml"
+    settings.write_text(settings.read_text() + "time_limit = 180\n")
+    before = cluster.count_restarts()
+    with Attacker(cluster, preemptions=0, nodes=0, at_once=1, is_busy=lambda _: False):  # lets nobody be held
+        roll_on_slurm(file, jobs=1)
+    assert cluster.count_restarts() > before
+    check_history(file, 25, lost_attempts=0)

@@ -110,9 +110,10 @@ class SlurmServer:
         self.start_controller()
         for node in NODES:
             self._start(node, "slurmd", "-D", "-N", node)
-        self._wait_for_nodes()
+        self.wait_for_nodes()
 
-    def _wait_for_nodes(self) -> None:
+    def wait_for_nodes(self) -> None:
+        """Wait until both nodes take jobs."""
         clock = SystemClock()
         end = clock.monotonic() + _PATIENCE
         while not all(self._takes_jobs(node) for node in NODES):
@@ -151,7 +152,7 @@ class SlurmServer:
         """Start a node that died, and let it take jobs."""
         self._start(node, "slurmd", "-D", "-N", node)
         self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
-        self._wait_for_nodes()
+        self.wait_for_nodes()
 
     def count_restarts(self) -> int:
         """Return how often members of the jobs that the controller remembers were started again."""
