@@ -18,9 +18,11 @@ from rollwright.app.bundle.joining import join_bundle
 from rollwright.app.bundle.making import make_bundle
 from rollwright.app.campaign import open_campaign, reopen_campaign
 from rollwright.app.campaign_record import CampaignRecord, record_path
+from rollwright.cli.root import run
 from rollwright.config.settings import load_settings
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, CorruptArtifactError, DataError, DataNotFoundError, UntrustedArtifactError
+from rollwright.pool.worker.task_function import WorkerReport
 from rollwright.signing.envelope import open_sealed, seal
 from small_campaign import make_project
 
@@ -193,6 +195,36 @@ class TestJoining:
         for address in (bundle.as_uri(), f"ftp://127.0.0.1/{bundle.name}", "data:,x"):
             with pytest.raises(ConfigError):
                 join_bundle(address, data=market)
+
+
+class TestCommands:
+    def test_a_bundle_is_made_and_a_host_works_with_it(self, project, market, tmp_path, monkeypatch, capsys):
+        calls = []
+
+        def help_campaign(name, **given):
+            calls.append((name, given))
+            return WorkerReport(done=2, failed=1, released=0, seconds=1.0)
+
+        monkeypatch.setattr("rollwright.app.campaign_helper.help_campaign", help_campaign)
+        monkeypatch.chdir(project)
+        file = tmp_path / "it.bundle"
+        assert run(["cluster", "bundle", "small", "--out", str(file), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["data"]
+        assert told["sha256"] == sha256(file.read_bytes()).hexdigest()
+        assert told["size"] == len(file.read_bytes())
+        assert told["environment"] == ["ROLLWRIGHT_POOL__URL"]
+        monkeypatch.chdir(tmp_path)
+        arguments = ["worker", "join", str(file), "--data", str(market), "-j", "2", "--tag", "gpu", "--memory", "16G"]
+        assert run([*arguments, "--check"]) == 0
+        assert not calls
+        assert run(arguments) == 1
+        said = capsys.readouterr().err
+        assert "signed by key" in said
+        assert "2 done, 1 failed" in said
+        ((name, given),) = calls
+        assert name == "small"
+        assert given["project"].parent == tmp_path / "here" / "rollwright" / "bundles" / "small"
+        assert (given["jobs"], given["tags"], given["memory"]) == (2, ("gpu",), 16.0)
 
 
 class _Redirecting(http.server.SimpleHTTPRequestHandler):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.config.context import current_settings
+from rollwright.config.context import current_settings, using
+from rollwright.config.settings import load_settings
 from rollwright.core.references import from_reference, store_large_result
 from rollwright.errors import (
     ArtifactNotFoundError,
@@ -41,6 +43,24 @@ def test_a_result_of_more_than_64_kib_becomes_an_artifact_and_comes_back(folder)
     assert len(stored) < 300
     assert manager.re_query(task_id)["res"] == {"text": "é" * 40_000}
     assert len(files(folder)) == 1
+
+
+def test_where_artifacts_have_an_address_another_machine_gets_the_result_from_there(folder, tmp_path):
+    pytest.importorskip("fsspec", reason='pip install "rollwright[s3]"')
+    address = f"memory://{uuid.uuid4().hex}/desk"
+    found = []
+    for machine in ("a", "b"):
+        settings = load_settings({"tracking.artifacts": address}, start=tmp_path / machine, environ={})
+        with using(settings):
+            if machine == "a":
+                stored = store_large_result({"text": "é" * 40_000})
+            found.append(from_reference(stored))
+            assert len(files(settings.artifact_folder / "results")) == 1
+    assert found == [{"text": "é" * 40_000}] * 2
+    third = load_settings({"tracking.artifacts": address}, start=tmp_path / "c", environ={})
+    with using(third), pytest.raises(ArtifactNotFoundError):
+        from_reference({**stored, "sha256": "0" * 64})
+    assert not folder.exists()
 
 
 def test_just_64_kib_stay_in_the_pool(folder):

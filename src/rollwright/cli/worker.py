@@ -149,6 +149,7 @@ def join_command(
     until_empty: UntilEmpty = True,
     where: Where = None,
     tags: Tags = None,
+    memory: GivenMemory = None,
     trusted: TrustOption = None,
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Take a bundle though a later one of its project was here.")
@@ -176,6 +177,7 @@ def join_command(
             until_empty=until_empty,
             query=make_selection(where).query(),
             tags=tuple(tags or ()),
+            memory=memory,
             trusted=tuple(trusted or ()),
             project=joined.folder,
             on_event=tell_event,

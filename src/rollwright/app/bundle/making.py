@@ -32,7 +32,10 @@ __all__ = ["DATA_FOLDER", "MadeBundle", "make_bundle"]
 DATA_FOLDER: Final = "data"
 _KINDS: Final = (".py", ".yaml", ".yml")
 _SECTIONS: Final = ("point_in_time", "pool", "tracking", "worker", "trust")
-_HERE: Final = ("trust.folder", "data.provider_uri", "data.provider_uris", "data.kernels")
+_HERE: Final = (
+    "trust.folder", "data.provider_uri", "data.provider_uris", "data.kernels", "worker.tags", "worker.memory",
+)  # fmt: skip
+"""Settings of portable sections that say what this machine is, or where on it something lies."""
 _FILES: Final = (SQLITE, "memory:")
 _MOST: Final = 1 << 28
 """Bytes of code and configuration that a bundle may hold: more is no code."""
