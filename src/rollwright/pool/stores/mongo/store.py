@@ -241,8 +241,7 @@ class MongoStore:
     def _take_all(self, claim: ClaimRequest, needs: tuple[str, ...], limit: int) -> list[Lease]:
         leases: list[Lease] = []
         while len(leases) < limit:
-            document = self._take(claim, needs)
-            if document is None:
+            if (document := self._take(claim, needs)) is None:
                 break
             leases.append(lease_of(document))
         return leases
@@ -492,9 +491,8 @@ class MongoStore:
     def resume(self, pool: str) -> bool:
         """Let tasks be taken again."""
         with self._db.translate():
-            resumed = self._pools.resume(pool)
-        if resumed:
-            self.notify(pool)
+            if resumed := self._pools.resume(pool):
+                self.notify(pool)
         return resumed
 
     def set_share(

@@ -25,9 +25,18 @@ from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe, notify_listeners
 from rollwright.pool.stores.sqlite.query import add_functions
 
-__all__ = ["SqliteFile"]
+__all__ = ["GivenClock", "SqliteFile"]
 
 _APPLICATION_ID: Final = 0x726F6C6C
+
+
+class GivenClock:
+    """A clock that a caller gave, as the boot clock too."""
+
+    boot_id: Final = "given"
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.seconds = clock
 
 
 class SqliteFile:

@@ -14,9 +14,7 @@ from typing import Any, Final, TypeAlias
 from rollwright.core.clock import BootClock, SystemBootClock, SystemClock
 from rollwright.core.text import storable_text
 from rollwright.errors import (
-    IllegalTransitionError,
     LeaseLostError,
-    PoolError,
 )
 from rollwright.pool.demand import check_share
 from rollwright.pool.notifier import topics_of
@@ -55,7 +53,7 @@ from rollwright.pool.stores.sql_reads import (
     sort_leases,
 )
 from rollwright.pool.stores.sqlite import statements as sql
-from rollwright.pool.stores.sqlite.file import SqliteFile
+from rollwright.pool.stores.sqlite.file import GivenClock, SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
 from rollwright.pool.stores.sqlite.query import narrowed, where
 from rollwright.pool.stores.sqlite.rules import (
@@ -76,6 +74,7 @@ from rollwright.pool.stores.sqlite.writes import (
     leases_of_rows,
     moved_history,
     picking,
+    replace_tasks,
     restore_values,
     tally,
 )
@@ -100,15 +99,6 @@ def _topics(event: str, status: str) -> tuple[Topic, ...]:
     if event == "claimed":
         return ()
     return ("end",) if event == "deleted" else tuple(topics_of([Status(status)]))
-
-
-class _GivenClock:
-    """A clock that a caller gave, as the boot clock too."""
-
-    boot_id: Final = "given"
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.seconds = clock
 
 
 class SqliteStore:
@@ -147,7 +137,7 @@ class SqliteStore:
     ) -> None:
         system = SystemClock()
         if boot is None:
-            boot = SystemBootClock() if clock is None else _GivenClock(clock)
+            boot = SystemBootClock() if clock is None else GivenClock(clock)
         self._clock = clock if clock is not None else lambda: system.now().timestamp()
         self._uptime = boot.seconds
         self._shift = 0.0
@@ -414,7 +404,9 @@ class SqliteStore:
             now = self._clock()
             # The last of them may change whether the query matches, so the state comes last.
             if amendment.replacement is not None:
-                changed |= self._replace(connection, pool, amendment.replacement, condition, values, now)
+                rows = replace_tasks(connection, pool, amendment.replacement, condition, values)
+                self._log(connection, now, "replaced", rows)
+                changed |= {str(row[0]) for row in rows}
                 ids = json.dumps([int(task_id) for task_id in changed])
                 condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
             if amendment.priority is not None or amendment.max_attempts is not None or amendment.needs is not None:
@@ -436,20 +428,6 @@ class SqliteStore:
                 self._log(connection, now, "amended", rows)
                 changed |= {str(row[0]) for row in rows}
         return sorted(changed, key=int)
-
-    def _replace(
-        self, connection: sqlite3.Connection, pool: str, new: NewTask, condition: str, values: list[object], now: float
-    ) -> set[str]:
-        held = connection.execute(sql.RUNNING_MATCH.format(where=condition), (pool, *values)).fetchone()
-        if held is not None:
-            raise IllegalTransitionError(f"task {held[0]} is running; its definition stays")
-        try:
-            rows = connection.execute(sql.REPLACE.format(where=condition), (new.fingerprint, pool, *values)).fetchall()
-            connection.execute(sql.REDEFINE, (new.canonical, json.dumps([row[0] for row in rows])))
-        except sqlite3.IntegrityError as error:
-            raise PoolError("another task of the pool has that definition already") from error
-        self._log(connection, now, "replaced", rows)
-        return {str(row[0]) for row in rows}
 
     def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
         """Remove tasks that match; their history stays."""

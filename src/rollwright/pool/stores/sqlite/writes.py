@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rollwright.errors import LeaseLostError
+from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError
 from rollwright.pool.states import Status
-from rollwright.pool.store import ClaimRequest, HistoryRow, Lease, MovedTask, Outcome, TaskRecord
+from rollwright.pool.store import ClaimRequest, HistoryRow, Lease, MovedTask, NewTask, Outcome, TaskRecord
 from rollwright.pool.stores.sql_reads import refusal_of
 from rollwright.pool.stores.sqlite import statements as sql
 
@@ -23,6 +23,7 @@ __all__ = [
     "leases_of_rows",
     "moved_history",
     "picking",
+    "replace_tasks",
     "restore_values",
     "tally",
 ]
@@ -113,6 +114,29 @@ def amend_terms(status: Status, error: str | None) -> tuple[str, tuple[object, .
     if status is Status.PART_DONE:
         return sql.REOPEN, ()
     return sql.EXPLAIN, (error,)
+
+
+def replace_tasks(
+    connection: sqlite3.Connection, pool: str, new: NewTask, condition: str, values: list[object]
+) -> list[tuple[Any, ...]]:
+    """Give tasks another definition; return the rows of history that tell of it.
+
+    Raises
+    ------
+    IllegalTransitionError
+        When one of them is running.
+    PoolError
+        When another task has that definition.
+    """
+    held = connection.execute(sql.RUNNING_MATCH.format(where=condition), (pool, *values)).fetchone()
+    if held is not None:
+        raise IllegalTransitionError(f"task {held[0]} is running; its definition stays")
+    try:
+        rows = connection.execute(sql.REPLACE.format(where=condition), (new.fingerprint, pool, *values)).fetchall()
+        connection.execute(sql.REDEFINE, (new.canonical, json.dumps([row[0] for row in rows])))
+    except sqlite3.IntegrityError as error:
+        raise PoolError("another task of the pool has that definition already") from error
+    return rows
 
 
 def restore_values(pool: str, record: TaskRecord, now: float, uptime: float) -> tuple[object, ...]:
