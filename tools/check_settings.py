@@ -69,7 +69,7 @@ MEANING: Final = {
     "cluster.cores": "cores of each worker that a cluster starts",
     "cluster.memory": "GB of each such worker; the cluster's default if not set",
     "cluster.gpus": "GPUs of each such worker",
-    "cluster.time_limit": "seconds such a worker may run before it gives its tasks back and asks for another turn",
+    "cluster.time_limit": "seconds until such a worker gives its tasks back and asks for another turn; Slurm: from 180",
     "cluster.sbatch_options": 'more options of sbatch, as `["--partition=low", "--account=alpha"]`',
     "cluster.image": "the image of workers on Kubernetes, as `registry.example.com/rollwright:0.1`",
     "cluster.image_folder": "where the project is in a pod",

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -71,7 +72,8 @@ class HostWorkers:
 
     Parameters
     ----------
-    network : Network
+    network : Network or None
+        None: all of them are on this machine.
     url : str
         The pool, as the hosts reach it.
     folder : Path
@@ -80,7 +82,7 @@ class HostWorkers:
         Of each claim, and of each task that does not say its own.
     """
 
-    def __init__(self, network: Network, url: str, folder: Path, *, lease: float, seconds: float) -> None:
+    def __init__(self, network: Network | None, url: str, folder: Path, *, lease: float, seconds: float) -> None:
         self._network = network
         self._words = [url, str(lease), str(seconds)]
         self._log = folder / "told"
@@ -95,12 +97,15 @@ class HostWorkers:
             worker.kill()
             worker.wait()
 
-    def start(self, name: str, *, host: str, environ: Mapping[str, str] | None = None) -> None:
-        """Start a worker on a host."""
-        url, lease, seconds = self._words
-        with self._network.inside(host), self._output.open("ab") as output:
+    def start(
+        self, name: str, *, host: str = "", url: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a worker on a host; with a `url` of its own if it reaches the pool in another way."""
+        usual, lease, seconds = self._words
+        place = self._network.inside(host) if self._network is not None else nullcontext()
+        with place, self._output.open("ab") as output:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-c", _WORKER, url, name, str(self._log), lease, seconds],
+                [sys.executable, "-c", _WORKER, url or usual, name, str(self._log), lease, seconds],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

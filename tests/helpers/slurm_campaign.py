@@ -30,6 +30,8 @@ class SlowLinear(LinearModel):
         time.sleep(float(os.environ.get("SLOW_FIT", "0")))
         return super().fit(*args, **kwargs)
 """
+_REST = 2.0
+"""Seconds that a requeued member waits before it may start again."""
 _LINEAR = "class: LinearModel, module_path: rollwright.models.linear"
 _SETTINGS = '[cluster]\none_machine = true\nsbatch_options = ["--partition=low"]\n'
 
@@ -110,6 +112,7 @@ class Attacker:
         self._over = threading.Event()
         self._killed = self._lost = 0
         self._idle = 0.0
+        self._since: dict[str, float] = {}
         self._restarts_by_nodes = 0
         self._before = server.count_restarts()
         self._thread = threading.Thread(target=self._attack)
@@ -145,11 +148,19 @@ class Attacker:
                 node = ("n1", "n2")[(self._killed + self._lost) % 2]
                 if self._is_busy(node):
                     self._take_node(node)
-            elif running and done < self._wanted:
+            elif running and not waiting and done < self._wanted:
                 self._preempt()
-            for job in waiting:  # Slurm would let a requeued member wait for two minutes
-                self._server.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+            self._release(waiting, now)
             self._over.wait(0.2)
+
+    def _release(self, waiting: list[str], now: float) -> None:
+        """Let requeued members start soon; Slurm would let them wait for two minutes.
+
+        One that starts at once is ended by what Slurm hears late of its former run.
+        """
+        self._since = {job: self._since.get(job, now) for job in waiting}
+        for job in [job for job, since in self._since.items() if now - since > _REST]:
+            self._server.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def _look(self) -> tuple[list[str], list[str]]:
         """Return the members that run and those that wait to be started again."""

@@ -282,6 +282,7 @@ def test_a_host_that_is_gone_is_given_up_within_seconds_and_a_standby_among_seve
     several = postgres_url.replace(f"127.0.0.1:{port}", f"127.0.0.1:{port},127.0.0.1:{port}")
     with closing(PostgresStore(several)) as store, store._address.connect() as connection:
         assert connection.info.get_parameters()["target_session_attrs"] == "read-write"
+        assert connection.info.get_parameters()["connect_timeout"] == "3"
 
 
 def test_a_broken_session_rings_for_what_was_missed(server_store):

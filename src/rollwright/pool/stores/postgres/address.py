@@ -124,8 +124,9 @@ class Address:
         ------
         psycopg.OperationalError
         """
+        several = "," in self.parameters.get("host", "")
         terms: dict[str, Any] = {
-            "connect_timeout": "10",
+            "connect_timeout": "3" if several else "10",  # the next one may answer
             "application_name": "rollwright",
             "keepalives_idle": "30",
             "keepalives_interval": "10",
@@ -133,7 +134,7 @@ class Address:
             # Without it, who sends to a host that is gone without a word waits for a quarter of an hour.
             "tcp_user_timeout": "10000",
             # A standby among several hosts is passed over, not taken for the store.
-            **({"target_session_attrs": "read-write"} if "," in self.parameters.get("host", "") else {}),
+            **({"target_session_attrs": "read-write"} if several else {}),
             **self.parameters,
         }
         if options:
