@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from rollwright.errors import ConfigError, LaunchError, MissingExtraError
-from rollwright.launch.launcher import Resources
+from rollwright.launch.launcher import Resources, WorkerCommand
 from rollwright.launch.ray import RayLauncher
 from rollwright.testing.launcher import EngineUnderTest, LauncherConformance
 
@@ -117,8 +117,16 @@ class TestNodes:
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_a_machine_without_ray_says_how_to_install_it() -> None:
-    with pytest.raises(MissingExtraError, match="`ray` is not installed"):
-        RayLauncher(project="p")
+    launcher = RayLauncher(project="p")
+    worker = WorkerCommand(name="small", words=("rollwright", "worker"), folder=Path("/p"), logs=Path("/p/logs"))
+    for call in (
+        launcher.list,
+        lambda: launcher.cancel(["0" * 16]),
+        lambda: launcher.submit(1, worker, Resources()),
+    ):
+        with pytest.raises(MissingExtraError, match="`ray` is not installed"):
+            call()
+    assert launcher.describe(1, worker, Resources()).startswith("# 1 actors of Ray")
 
 
 @pytest.mark.parametrize("text", ["", "a b", "=1", "a=", "a=-1", "a=0", "a=1e9", "a\n", "a=1=2"])

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from rollwright.core.masking import mask_secrets
@@ -32,7 +33,7 @@ class RayLauncher:
 
     An actor holds the resources and runs ``rollwright worker`` as a process; Ray starts it again where its node is
     lost, and it ends when the process does. Actors outlive the command that started them; a namespace for each project
-    holds them. Ray carries the words of the command and nothing of a task.
+    holds them. Ray carries the words of the command and nothing of a task. All but `describe` need the package ``ray``.
 
     Parameters
     ----------
@@ -49,8 +50,6 @@ class RayLauncher:
     ------
     ConfigError
         For a resource that is none.
-    MissingExtraError
-        Where Ray is not installed.
     """
 
     traits: Final = LauncherTraits(
@@ -71,7 +70,10 @@ class RayLauncher:
         self._address = address
         self._patience = patience
         self._namespace = f"rollwright-{project}"
-        self._ray: Any = require("ray", extra="ray")
+
+    @cached_property
+    def _ray(self) -> Any:
+        return require("ray", extra="ray")
 
     def submit(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
         """Start `count` actors; see `Launcher.submit`. One that no node has room for waits."""
