@@ -56,7 +56,7 @@ _WIRE = _tool("mongo_wire")
 _MONGO = _WIRE.find_server()
 _CHECKOUT = _tool("checkout")
 _ROOT = Path(__file__).parents[1]
-_LONGEST = ("golden", "security")
+_LONGEST = ("golden", "security", "test_model_contract.py")
 _BEFORE = pytest.StashKey[Any]()
 
 
@@ -110,8 +110,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders whose files take longest, so that no worker process waits for another at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
+    """Begin with the folders and files that take longest, so that no worker process waits for another at the end."""
+    items.sort(key=lambda item: not {item.path.parent.name, item.path.name}.intersection(_LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,15 @@ def test_help_and_version_end_with_0(capsys):
     assert "Walk a campaign" in capsys.readouterr().out
 
 
+def test_the_commands_are_made_once_for_all_that_a_process_runs(capsys, monkeypatch):
+    assert run(["--version"]) == 0
+    monkeypatch.setattr("typer.main.get_group", lambda *_, **__: pytest.fail("they are made again"))
+    assert run(["config", "show"]) == 0
+    assert run(["roll"]) == 2  # and keep nothing of what was given to them
+    assert run(["config", "show"]) == 0
+    assert "file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_anywhere_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch, number):
     before = signal.getsignal(signal.SIGTERM)

@@ -7,6 +7,7 @@ all windows were trained, and the result is partial, 130 interrupted and resumab
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import signal
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 
 from rollwright import __version__
@@ -171,6 +173,12 @@ def common(
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 
+@functools.cache
+def _command() -> Any:
+    """Return what Typer makes of `app`: a hundred commands, whose making takes longer than most of them."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a bug leaves as an exception."""
     return _run(arguments, program="rollwright")
@@ -183,7 +191,7 @@ def run_qrun(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str], *, program: str) -> int:
     try:
-        code = app(args=list(arguments), prog_name=program, standalone_mode=False)
+        code = _command()(args=list(arguments), prog_name=program, standalone_mode=False)
     except RollwrightError as error:
         _tell(error, error.message, error.hint, as_json="--json" in arguments)
         return error.exit_code
