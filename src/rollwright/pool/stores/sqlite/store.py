@@ -40,7 +40,6 @@ from rollwright.pool.store import (
     check_movable,
     check_pool_name,
 )
-from rollwright.pool.stores.sql_query import asks_for_fingerprints, asks_for_ids
 from rollwright.pool.stores.sql_reads import (
     IDS_CHUNK,
     PAGE,
@@ -55,7 +54,8 @@ from rollwright.pool.stores.sql_reads import (
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import GivenClock, SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
-from rollwright.pool.stores.sqlite.query import narrowed, where
+from rollwright.pool.stores.sqlite.query import where
+from rollwright.pool.stores.sqlite.reads import find_statement, read_counts
 from rollwright.pool.stores.sqlite.rules import (
     adjustment,
     allowed,
@@ -358,22 +358,14 @@ class SqliteStore:
             yield from read_pages(self._reader(pool, part))
 
     def _reader(self, pool: str, query: Query | None) -> Callable[[int], list[tuple[Any, ...]]]:
-        condition, values = where(query)
-        indexed = narrowed(query)
-        by_id = asks_for_ids(query) or (not indexed and not asks_for_fingerprints(query) and self._is_large(pool))
-        statement = (sql.FIND_BY_ID if by_id else sql.FIND).format(where=condition + indexed)
+        with self._file.read() as connection:
+            statement, values = find_statement(connection, pool, query)
 
         def read(last: int) -> list[tuple[Any, ...]]:
             with self._file.read() as connection:
                 return connection.execute(statement, (self._wall_shift(), pool, last, *values, PAGE)).fetchall()
 
         return read
-
-    def _is_large(self, pool: str) -> bool:
-        """Tell whether sorting the pool for each page costs more than reading the whole file once."""
-        with self._file.read() as connection:
-            highest, tasks = connection.execute(sql.HIGHEST, (pool,)).fetchone()
-        return (tasks or 0) * ((tasks or 0) // PAGE) > (highest or 0)
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
@@ -383,15 +375,7 @@ class SqliteStore:
                     status: number * matches(query, {"status": status})
                     for status, number in tally(connection, pool).items()
                 }
-            rows: list[tuple[Any, ...]] = []
-            connection.execute("BEGIN")  # one moment for all
-            try:
-                for part in split_ids(query, IDS_CHUNK):
-                    condition, values = where(part)
-                    statement = sql.COUNT_BY_ID if asks_for_ids(part) else sql.COUNT
-                    rows += connection.execute(statement.format(where=condition), (pool, *values)).fetchall()
-            finally:
-                connection.execute("COMMIT")
+            rows = read_counts(connection, pool, query)
         return count_by_status(rows)
 
     def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
