@@ -71,7 +71,6 @@ MEANINGS: Final = {
         "a fit cannot note how far it has come, and would begin anew after a kill; it goes on"
     ),
     "elastic.in_vain": ("workers that were started ended before a task did; the next ones are started after the pause"),
-    "elastic.scaled": "the number of workers was changed to fit the open work",
     "elastic.skipped": ("the engine or the store does not answer, or refuses; nothing is changed until the next look"),
     "launcher.silent": "what starts workers does not answer; the pool says what is done, and the wait goes on",
     "model.checkpoint_ignored": "a checkpoint that is damaged or of another training; learning begins anew",
