@@ -73,6 +73,13 @@ def manager_request(manager):
     return ClaimRequest(pool="p", owner="w", lease=60, offer=Offer(tags=frozenset({"gpu"})))
 
 
+def test_a_task_is_fetched_by_who_has_what_it_needs(manager):
+    manager.create_task([{"x": 2}], needs=GPU)
+    assert manager.fetch_task() is None
+    with using(load_settings({"worker.tags": ["gpu"]})):
+        assert manager.fetch_task()["def"] == {"x": 2}
+
+
 def test_slots_take_what_the_worker_offers(file_store, trusting):
     manager = TaskManager("p", store=file_store)
     manager.create_task([{"x": 1}, {"x": 2}], needs=[GPU, Needs(tags=("tpu",))])

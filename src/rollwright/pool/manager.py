@@ -21,7 +21,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
 from rollwright.pool.lookups import find_by_fingerprint
-from rollwright.pool.needs import NO_NEEDS, Needs
+from rollwright.pool.needs import NO_NEEDS, Needs, Offer
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
@@ -510,7 +510,15 @@ class TaskManager(Serializable):
 
     def _claim(self, query: Query | None, status: Status) -> Lease | None:
         """Take one task; tasks of dead workers are freed when nothing else is left."""
-        request = ClaimRequest(pool=self.task_pool, owner=self.owner, lease=self.lease, status=status, query=query)
+        has = current_settings().worker
+        request = ClaimRequest(
+            pool=self.task_pool,
+            owner=self.owner,
+            lease=self.lease,
+            status=status,
+            query=query,
+            offer=Offer(tags=frozenset(has.tags), memory=has.memory),
+        )
         leases = self.store.claim(request)
         if not leases and self._reap(query):
             leases = self.store.claim(request)
