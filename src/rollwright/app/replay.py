@@ -27,6 +27,7 @@ from rollwright.training.execute import TASK_ARTIFACT, task_train
 from rollwright.training.kept_fit import MODEL_ARTIFACT, VALIDITY_ARTIFACT
 from rollwright.training.pooled import train_in_pool
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
+from rollwright.training.shards import SHARDS_ARTIFACT
 from rollwright.training.validity import Validity
 
 __all__ = ["ArtifactComparison", "Replay", "replay"]
@@ -128,7 +129,7 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
             _train(task, run, there, in_slot=origin.get("process") == "slot")
         after, now = _read_outcome(Path(folder))
     then = _list_contents(run.files)
-    names = sorted((then.keys() | after.keys()) - {PROVENANCE_ARTIFACT, VALIDITY_ARTIFACT})
+    names = sorted((then.keys() | after.keys()) - {PROVENANCE_ARTIFACT, VALIDITY_ARTIFACT, SHARDS_ARTIFACT})
     return Replay(
         run=run,
         artifacts=tuple(_compare(name, then.get(name), after.get(name)) for name in names),
@@ -189,6 +190,8 @@ def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> N
 def _read_outcome(folder: Path) -> tuple[dict[str, _Content], Mapping[str, Any]]:
     """Return what the artifacts of the one run in `folder` hold, and its provenance."""
     runs = [path.parent for path in folder.glob("*/*/artifacts.json")]
+    if len(runs) > 1:  # a task in shards, each of which has a run of its own
+        runs = [run for run in runs if any(ref.name == SHARDS_ARTIFACT for ref in LocalArtifactStore(run).list())]
     if len(runs) != 1:
         raise RecordError(f"training again left {len(runs)} runs in {folder}, one was due")
     store = LocalArtifactStore(runs[0])
