@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -10,6 +12,7 @@ from rollwright.app.plan import preview_campaign
 from rollwright.app.status import read_status
 from rollwright.campaign.plan import make_plan
 from rollwright.campaign.run import note_submitted, submit
+from rollwright.campaign.shards import renew_shards
 from rollwright.campaign.shards_section import ShardsSection
 from rollwright.cli.status import describe_status
 from rollwright.config.context import install, using
@@ -19,7 +22,7 @@ from rollwright.market.folder.provider import QlibProvider
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, ClaimRequest
+from rollwright.pool.store import Amendment, ClaimRequest, Outcome
 from rollwright.pool.worker.shards import ShardKeeper
 from rollwright.tracking.r import R
 from small_campaign import CAMPAIGN, make_project, roll_here
@@ -138,3 +141,26 @@ def test_shards_of_windows_that_belong_no_more_are_not_made(file, settings):
     assert (manager.task_stat()["cancelled"], manager.task_stat()["waiting"]) == (4 + 2, 4)
     submit(plan, manager, former=None)
     assert manager.task_stat()["waiting"] == 4 + 4  # brought back; their shards are once a worker claims them
+
+
+def test_shards_whose_result_is_no_answer_any_more_are_made_again_with_their_window(file, settings):
+    roll_here(file)
+    manager = TaskManager("small")
+    campaign = opened(file)
+    plan = _plan(campaign)
+    specs = [window.spec for window in plan.windows]
+    first = next(iter(manager.store.find("small", parse({"def.shard.name": "fit"}))))
+    with using(campaign.context):
+        renew_shards(specs, manager)
+    assert manager.task_stat()["done"] == sum(manager.task_stat().values())
+    stale = dict(json.loads(first.validity), schema=1)
+    (again,) = manager.store.claim(_claim_of(manager, first.task_id))
+    manager.store.settle([Outcome.done(again, result=first.result, validity=json.dumps(stale))])
+    with using(campaign.context):
+        renew_shards(specs, manager)
+    assert [record.task_id for record in manager.store.find("small", parse({"status": "waiting"}))] == [first.task_id]
+
+
+def _claim_of(manager, task_id):
+    manager.store.amend("small", parse({"_id": task_id}), Amendment(status=Status.WAITING))
+    return ClaimRequest(pool="small", owner="me", lease=60, query=parse({"_id": task_id}))

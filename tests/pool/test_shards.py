@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.needs import Needs
 from rollwright.pool.query import In
@@ -13,7 +14,7 @@ from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.shards import ShardKeeper
-from rollwright.pool.worker.worker import work_through
+from rollwright.pool.worker.worker import FailedTasks, work_through
 from rollwright.tasks.shards import read_sharding
 
 SEEDS = {"by": "seeds", "count": 3}
@@ -210,6 +211,43 @@ def test_the_pool_is_worked_through_in_one_process(store):
     assert (report.started, report.done) == (9, 9)
     assert manager.task_stat()["done"] == 9
     assert seen.index("fit") < seen.index("2020-06-01..2020-06-30")
+
+
+def test_who_ends_the_last_shard_wakes_the_task_and_nobody_has_to_look_for_it(monkeypatch):
+    store = MemoryStore()
+    put(store, parent())
+    monkeypatch.setattr(ShardKeeper, "find_forgotten", lambda _: pytest.fail("it was forgotten"))
+    work_through(TaskManager("p", store=store), lambda _: None, {}, shards=True)
+    assert store.stat("p").counts[Status.DONE] == 4
+
+
+def test_a_worker_with_nothing_to_do_looks_for_tasks_that_nobody_woke():
+    store = MemoryStore()
+    put(store, parent())
+    gone = Worker(store, "gone")
+    gone.claim()
+    for lease in [gone.claim(), gone.claim(), gone.claim()]:
+        gone.end(lease, wakes=False)
+    report = work_through(TaskManager("p", store=store), lambda _: None, {}, shards=True)
+    assert (report.done, store.stat("p").counts[Status.DONE]) == (1, 4)
+
+
+def test_a_failed_shard_is_told_as_the_failure_of_its_task():
+    manager = TaskManager("p", store=MemoryStore(), max_attempts=1)
+    (task_id,) = manager.create_task([parent()])
+    failed = FailedTasks()
+
+    def function(definition):
+        if definition["seed"] == 1:
+            raise TypeError("no such seed")
+
+    report = work_through(manager, function, {}, shards=True, on_event=failed.note)
+    assert (report.done, report.failed) == (2, 2)
+    with pytest.raises(TaskFailedError) as caught:
+        failed.check()
+    assert dict(caught.value.failures)[task_id].startswith(
+        "1 of 3 shards have no result: shard seed 1 failed: TypeError"
+    )
 
 
 def test_a_function_of_another_kind_is_given_the_task_whole(store):

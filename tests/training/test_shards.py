@@ -18,6 +18,7 @@ from rollwright.tasks.identity import fit_key, task_fingerprint
 from rollwright.tracking.r import R
 from rollwright.training.delayed import DelayTrainerRM
 from rollwright.training.execute import task_train
+from rollwright.training.kept_fit import load_validity
 from rollwright.training.pooled import TrainerRM, train_in_pool
 from sharded_tasks import GROUPS, build_market, task, use_project
 
@@ -137,6 +138,21 @@ def test_one_recorder_holds_the_result_and_names_those_of_its_shards(shards):
 def test_a_model_of_shards_does_not_learn():
     with pytest.raises(ModelError, match="does not learn"):
         ShardedModel().fit(None)
+
+
+def test_what_the_shards_read_is_what_the_task_has_read():
+    recorder = task_train(task(DATES), "e")
+    whole, joined = load_validity(task_train(task(), "whole")), load_validity(recorder)
+    assert set(joined.fit.reads) == set(whole.fit.reads)
+    last = max(scope.stop for scope in whole.records[0].reads)
+    assert max(scope.stop for scope in joined.records[0].reads) == last
+    (_, *parts) = [
+        R.get_recorder(recorder_id=one["recorder"], experiment_name="e.shards")
+        for one in recorder.load_object("shards")
+    ]
+    theirs = {scope for part in parts for record in load_validity(part).records for scope in record.reads}
+    assert theirs
+    assert theirs <= set(joined.records[0].reads)
 
 
 # -- identity --------------------------------------------------------------------------------------------------------
