@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 NAMES = (
     "features", "handler", "rolling", "one_task", "members", "demo", "finished", "start", "collect", "backtest",
-    "judging", "audit", "record", "prediction_frame", "pool_sqlite", "pool_postgres", "pool_size", "pit", "pit_import", "serving_api", "online", "compare", "join", "shards",
+    "judging", "audit", "record", "prediction_frame", "pool_sqlite", "pool_postgres", "pool_size", "pit", "pit_import",
+    "serving_api", "online", "compare", "join", "shards",
 )  # fmt: skip
 WITH_PEER = (
     "features", "handler", "rolling", "one_task", "collect", "backtest", "pool_sqlite", "pool_postgres", "pit",
