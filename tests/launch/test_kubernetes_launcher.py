@@ -186,7 +186,7 @@ def test_every_name_of_a_campaign_has_a_name_that_kubernetes_takes(name: str) ->
     for label in job["metadata"]["labels"].values():
         assert len(label) <= 63
         assert label.isascii()
-    assert job["metadata"]["annotations"]["rollwright/campaign"] == name
+    assert job["metadata"]["annotations"]["rollwright/name"] == name
 
 
 # -- the script --------------------------------------------------------------------------------------------------
@@ -258,8 +258,8 @@ def install(
 def labelled(kind: str, name: str, *, campaign: str = "alpha", **given: Any) -> dict[str, Any]:
     metadata = {
         "name": name,
-        "labels": {"rollwright/submission": "rw-1", "rollwright/campaign": digest_name(campaign)},
-        "annotations": {"rollwright/campaign": campaign},
+        "labels": {"rollwright/submission": "rw-1", "rollwright/name": digest_name(campaign)},
+        "annotations": {"rollwright/name": campaign},
         **given.pop("metadata", {}),
     }
     return {"kind": kind, "metadata": metadata, **given}
@@ -307,7 +307,7 @@ def test_of_a_job_that_is_over_only_pods_that_end_are_left(tmp_path: Path, monke
 
 def test_objects_of_others_and_damaged_ones_are_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lies = labelled("Job", "rw-1", spec={"completions": 2})
-    lies["metadata"]["annotations"]["rollwright/campaign"] = "another"
+    lies["metadata"]["annotations"]["rollwright/name"] = "another"
     path = labelled("Job", "rw-1", campaign="../x", spec={"completions": 1})
     unlabelled = {"kind": "Pod", "metadata": {"name": "x", "labels": None}, "spec": {}, "status": {"phase": "Running"}}
     odd = labelled("Job", "rw-1", spec={"completions": 2.5}, status={"completedIndexes": 3, "conditions": "x"})

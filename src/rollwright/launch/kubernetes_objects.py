@@ -35,7 +35,7 @@ __all__ = [
     "select_project",
 ]
 
-CAMPAIGN: Final = "rollwright/campaign"
+CAMPAIGN: Final = "rollwright/name"
 """The label that holds a digest of the campaign's name, and the annotation that holds the name."""
 SUBMISSION: Final = "rollwright/submission"
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
