@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ORACLES := .venv-oracles
 RAY := .venv-ray
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-EXTRAS = catboost,compare,lightgbm,mongodb,optimizer,postgres,search,serve,signing,sklearn,torch,xgboost
+EXTRAS = catboost,compare,lightgbm,mongodb,optimizer,postgres,s3,search,serve,signing,sklearn,torch,xgboost
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
 # The interpreter the .venv is made with: `make demo PYTHON=/path/to/python3.12` chooses another. A name may exist
