@@ -1,4 +1,4 @@
-"""A run in which a fast test is too dear fails and names it; what tests share is nobody's own."""
+"""A run in which a fast test is far too dear fails and names it; what tests share is nobody's own."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def burn(seconds):
 
 @pytest.fixture(scope="module")
 def shared():
-    burn(0.15)
+    burn(0.35)
 
 @pytest.fixture
 def own():
-    burn(0.15)
+    burn(0.35)
 
 def test_sleeps(): time.sleep(0.2)
 def test_shares(shared): pass
 def test_computes(): burn({computes})
 def test_starts(): subprocess.run([sys.executable, "-S", "-c", BURN], check=True)
 @pytest.mark.slow
-def test_slow(): burn(0.15)
+def test_slow(): burn(0.35)
 @pytest.mark.crash
 def test_crash(own): pass
 def test_sets_up({own}): pass
@@ -60,12 +60,18 @@ def run(tmp_path):
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_fast_test_that_is_too_dear_fails_the_run_and_is_named(run, workers):
-    done = run(0.15, 0.15, "own", "-n", workers)
+    done = run(0.35, 0.35, "own", "-n", workers)
     named = {line.split()[2].partition("::")[2] for line in done.stdout.splitlines() if line.startswith("too dear: ")}
     assert named == {"test_computes", "test_starts", "test_sets_up"}, done.stdout + done.stderr
     assert done.returncode == 1
     assert "7 passed" in done.stdout
     assert "CPU seconds and a fast test may take 0.1" in done.stdout
+
+
+def test_one_that_is_above_the_limit_and_below_three_times_of_it_is_only_named(run):
+    done = run(0.15, 0, "", "-n", "0")
+    assert "too dear: test_inner.py::test_computes" in done.stdout
+    assert done.returncode == 0
 
 
 def test_what_waits_what_is_shared_and_what_is_slow_fails_nothing(run):

@@ -1,4 +1,4 @@
-"""A plugin of pytest: names the dearest tests of a run, and fails a run in which a fast one is too dear.
+"""A plugin of pytest: names the dearest tests of a run, and fails a run in which a fast one is far too dear.
 
 What counts is CPU time, of the worker process and of the processes that it waited for: a busy machine makes a run
 longer, hardly dearer. Setting up what several tests share is told apart, since whoever comes first pays for all.
@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 NAMED = 20
+FAILS = 3.0
+"""How many times the limit fails a run: one machine takes twice the CPU time of another for the same."""
 WORTH_TELLING = 60.0
 """CPU seconds of a run whose dearest tests are named."""
 _SECONDS, _SHARED, _FAST = "cpu_seconds", "cpu_seconds_shared", "fast"
@@ -118,12 +120,12 @@ class CpuCosts:
             cost.shared += told[_SHARED]
             cost.fast = told[_FAST]
 
-    def _too_dear(self) -> dict[str, Cost]:
-        return {name: cost for name, cost in self._costs.items() if cost.fast and cost.own > self._limit}
+    def _too_dear(self, times: float = 1.0) -> dict[str, Cost]:
+        return {name: cost for name, cost in self._costs.items() if cost.fast and cost.own > self._limit * times}
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a run that passed, when a fast test was too dear."""
-        if session.exitstatus == pytest.ExitCode.OK and self._too_dear():
+        """Fail a run that passed, when a fast test was far too dear."""
+        if session.exitstatus == pytest.ExitCode.OK and self._too_dear(FAILS):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -39,7 +39,7 @@ def test_errors_show_none_on_the_terminal_and_in_json(monkeypatch, capsys, error
     def fail(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(root, "app", fail)
+    monkeypatch.setattr(root, "_command", lambda: fail)
     assert root.run(["config", "show", "--json"]) != 0
     captured = capsys.readouterr()
     assert "hush" not in captured.out + captured.err

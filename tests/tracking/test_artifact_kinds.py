@@ -19,6 +19,7 @@ from rollwright.models.catboost import CatBoostModel
 from rollwright.models.double_ensemble import DEnsembleModel
 from rollwright.models.lightgbm import LGBModel
 from rollwright.models.linear import LinearModel
+from rollwright.models.sharded import ShardedModel
 from rollwright.models.sklearn import SklearnModel
 from rollwright.models.torch.dnn import DNNModelPytorch
 from rollwright.models.xgboost import XGBModel
@@ -66,6 +67,7 @@ SAMPLES = {
     "catboost": lambda: fitted(CatBoostModel(num_boost_round=1, depth=1)),
     "skops": lambda: fitted(SklearnModel("sklearn.linear_model.Ridge")),
     "network": network,
+    "sharded": lambda: ShardedModel([fitted(LinearModel()), fitted(LinearModel(estimator="ridge", alpha=0.1))]),
 }
 
 

@@ -284,6 +284,7 @@ class NeedsConformance:
                     held[0] += len(leases)
                     most[0] = max(most[0], held[0])
                 for lease in leases:
+                    pool.store.count(POOL)  # its work: claims that raced are held at the same time
                     with mutex:  # as the last moment in which it counts
                         held[0] -= 1
                     pool.store.settle([Outcome.done(lease)]).check()
