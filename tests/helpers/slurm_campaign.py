@@ -19,7 +19,6 @@ from small_campaign import CAMPAIGN
 __all__ = ["Attacker", "make_slow_project"]
 
 _MODEL = """\
-import os
 import time
 
 from rollwright.models.linear import LinearModel
@@ -27,7 +26,7 @@ from rollwright.models.linear import LinearModel
 
 class SlowLinear(LinearModel):
     def fit(self, *args, **kwargs):
-        time.sleep(float(os.environ.get("SLOW_FIT", "0")))
+        time.sleep(SECONDS)
         return super().fit(*args, **kwargs)
 """
 _REST = 2.0
@@ -36,12 +35,12 @@ _LINEAR = "class: LinearModel, module_path: rollwright.models.linear"
 _SETTINGS = '[cluster]\none_machine = true\nsbatch_options = ["--partition=low"]\n'
 
 
-def make_slow_project(folder: Path, *, windows: int) -> Path:
-    """Make a project of a campaign of that many windows, whose fits wait ``SLOW_FIT`` seconds; return its file."""
+def make_slow_project(folder: Path, *, windows: int, seconds: float = 0.0) -> Path:
+    """Make a project of a campaign of that many windows, whose fits wait so many seconds; return its file."""
     days = pd.bdate_range("2020-01-01", periods=120 + windows)
     folder.mkdir(parents=True)
     (folder / "rollwright.toml").write_text(_SETTINGS)
-    (folder / "slow.py").write_text(_MODEL)
+    (folder / "slow.py").write_text(_MODEL.replace("SECONDS", repr(seconds)))
     import_market(_make_rows(days), folder / "market")
     text = CAMPAIGN.replace(_LINEAR, "class: SlowLinear, module_path: slow.py")
     last = f'test: ["{days[100]:%Y-%m-%d}", "{days[99 + windows]:%Y-%m-%d}"]'

@@ -95,18 +95,17 @@ def check_history(file: Path, windows: int, *, lost_attempts: int) -> collection
 def test_preempted_members_and_nodes_that_die_lose_nothing_and_give_the_same_bytes(
     cluster: slurm_server.SlurmServer,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     windows, jobs = sized(1300, 150), sized(12, 4)
     reference = make_slow_project(tmp_path / "here", windows=windows)
     assert roll_campaign(open_campaign(reference, project=reference.parent), jobs=2) is not None
-    monkeypatch.setenv("SLOW_FIT", "0.5" if SMALL else "5")
+    seconds = sized(5.0, 0.5)
     undisturbed = None
     if not SMALL:
-        calm = make_slow_project(tmp_path / "calm", windows=windows // 5)
+        calm = make_slow_project(tmp_path / "calm", windows=windows // 5, seconds=seconds)
         undisturbed = extrapolate(calm, roll_on_slurm(calm, jobs=jobs), windows=windows)
-    file = make_slow_project(tmp_path / "disturbed", windows=windows)
+    file = make_slow_project(tmp_path / "disturbed", windows=windows, seconds=seconds)
     with closing(open_store(file)) as store:
 
         def is_busy(node: str) -> bool:
@@ -163,11 +162,10 @@ def test_one_file_gives_the_same_bytes_wherever_its_workers_are_started(tmp_path
 
 
 def test_workers_go_on_while_the_controller_is_away_and_the_campaign_waits_for_it(
-    cluster: slurm_server.SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: slurm_server.SlurmServer, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SLOW_FIT", "1")
     windows = sized(120, 24)
-    file = make_slow_project(tmp_path / "project", windows=windows)
+    file = make_slow_project(tmp_path / "project", windows=windows, seconds=1.0)
     with rolling_on_slurm(file, jobs=2) as store:
         cluster.kill_controller()
         before = store.stat("small").counts[Status.DONE]
@@ -181,10 +179,10 @@ def test_workers_go_on_while_the_controller_is_away_and_the_campaign_waits_for_i
 
 
 def test_members_that_somebody_cancels_give_their_windows_back_and_others_are_started(
-    cluster: slurm_server.SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: slurm_server.SlurmServer, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SLOW_FIT", "8")  # longer than a worker waits for what it has in hand
-    file = make_slow_project(tmp_path / "project", windows=4)
+    seconds = 8.0  # longer than a worker waits for what it has in hand
+    file = make_slow_project(tmp_path / "project", windows=4, seconds=seconds)
     with closing(open_store(file)) as store, ThreadPoolExecutor(1) as executor:
         rolled = executor.submit(roll_on_slurm, file, jobs=2, look=1.0)
         while not store.stat("small").counts[Status.RUNNING]:
@@ -208,11 +206,8 @@ def test_what_slurm_refuses_is_told_in_its_words_and_nothing_is_left_in_its_queu
 
 
 @pytest.mark.skipif(SMALL, reason="not run: Slurm counts a time limit in minutes")
-def test_a_worker_whose_time_is_over_goes_on_in_another_turn(
-    cluster: slurm_server.SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLOW_FIT", "8")
-    file = make_slow_project(tmp_path / "project", windows=25)
+def test_a_worker_whose_time_is_over_goes_on_in_another_turn(cluster: slurm_server.SlurmServer, tmp_path: Path) -> None:
+    file = make_slow_project(tmp_path / "project", windows=25, seconds=8.0)
     settings = file.parent / "rollwright.toml"
     settings.write_text(settings.read_text() + "time_limit = 180\n")
     before = cluster.count_restarts()

@@ -120,7 +120,7 @@ def test_readers_never_see_a_mixture_of_two_versions(tmp_path):
 @pytest.mark.slow
 @pytest.mark.crash
 def test_eight_readers_of_a_folder_that_is_replaced_a_thousand_times_see_no_mixture(tmp_path):
-    target, times = make_market(tmp_path / "market"), 1000
+    target, times = make_market(tmp_path / "market"), sized(1000, 100)
     period_replacing.write(str(target), 1)
     run = [sys.executable, period_replacing.__file__]
     readers = [subprocess.Popen([*run, "read", str(target), str(times)]) for _ in range(8)]

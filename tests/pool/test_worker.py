@@ -290,11 +290,24 @@ def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_
     process = start_worker_process(file_store.path, entry="functions.py:nap")
     (slot,) = napping(log)
     process.terminate()
-    time.sleep(0.05)
+    time.sleep(1.1)
     process.terminate()
     process.wait(2)
     until(lambda: gone(slot), 1.0)
     assert manager.reset_waiting() == 1  # told twice it leaves at once, so the task is freed by its death
+
+
+def test_i22_one_sigterm_that_comes_in_two_ways_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    manager.create_task(definitions)
+    process = start_worker_process(file_store.path, entry="functions.py:nap", grace=0.3)
+    napping(log)
+    for _ in range(2):  # an engine tells all processes of a job, and its shell passes on what it was told
+        process.terminate()
+        time.sleep(0.05)
+    assert process.wait(5) == 0
+    assert manager.task_stat() == {"waiting": 1}
+    assert next(manager.query())["attempts"] == 0
 
 
 def test_i22_sigterm_to_the_whole_group_still_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):

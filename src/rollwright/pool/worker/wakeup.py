@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
+from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import PoolError
 from rollwright.pool.store import Notifier, Waker
 
@@ -18,6 +19,8 @@ __all__ = ["SignalHandler", "StoreListener", "WakeupPipe"]
 _logger = logging.getLogger("rollwright.pool")
 
 _HOUR: Final = 3600.0
+_SAME: Final = 1.0
+"""Seconds in which SIGTERM counts as sent once: engines tell a job's shell, which passes it on, and all else in it."""
 
 
 class WakeupPipe:
@@ -60,14 +63,17 @@ class SignalHandler:
     ----------
     stop : callable
         Called at the first signal, from the signal handler.
+    clock : Clock, optional
 
-    Guarantees: the second signal ends the process at once.
+    Guarantees: the second signal ends the process at once. SIGTERM that comes again within a second is the first one,
+    which engines send in more than one way.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], *, clock: Clock | None = None) -> None:
         self._stop = stop
+        self._clock = clock or SystemClock()
         self._before: dict[signal.Signals, Any] = {}
-        self._stopping = False
+        self._stopping: float | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -84,10 +90,12 @@ class SignalHandler:
             signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: object) -> None:
-        if self._stopping:
+        now = self._clock.monotonic()
+        if self._stopping is None:
+            self._stopping = now
+            self._stop()
+        elif number != signal.SIGTERM or now - self._stopping >= _SAME:
             os._exit(128 + number)  # told twice; the slots follow by their lifelines
-        self._stopping = True
-        self._stop()
 
 
 class StoreListener:

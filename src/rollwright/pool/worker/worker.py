@@ -52,9 +52,9 @@ class Worker:
     the task function. Guarantees: a slot that dies costs its task one attempt and nobody else anything; a slot dies
     with this process, within a second, however it went; told to stop (SIGTERM, SIGINT or `stop`), it claims nothing
     more, waits a few seconds for the tasks in hand, gives the rest back without using an attempt, and is gone within
-    five; told twice, it is gone at once. What a task that lost its lease still returns is thrown away. A store that
-    stops answering is waited for ``worker.store_patience`` seconds: tasks in hand go on, and what they return is kept
-    and committed when the store is back; what somebody else was given meanwhile is refused by the fence.
+    five; told again a second later, it is gone at once. What a task that lost its lease still returns is thrown away.
+    A store that stops answering is waited for ``worker.store_patience`` seconds: tasks in hand go on, and what they
+    return is kept and committed when the store is back; what somebody else was given meanwhile is refused by the fence.
 
     Parameters
     ----------
