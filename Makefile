@@ -54,7 +54,7 @@ oracles: $(ORACLES)/.made  ## Compare the statistics with independent packages, 
 	$(ORACLES)/bin/python -m pytest -n 0 tests/oracles $(ARGS)
 
 ray: $(RAY)/.made  ## Start workers on a Ray of the tests' own, whose nodes are killed, in an environment of its own
-	$(RAY)/bin/python -m pytest -n 0 tests/launch/test_ray_launcher.py $(ARGS)
+	$(RAY)/bin/python -m pytest -n 0 tests/launch/test_ray_launcher.py tests/launch/test_ray_campaign.py $(ARGS)
 
 crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real processes
 	$(BIN)/python -m pytest -m crash $(ARGS)
