@@ -30,17 +30,19 @@ def missing() -> str | None:
     """Return why hosts cannot be made here, or None when they can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "not run: network namespaces need Linux and root"
-    return absent()
+    if (reason := absent()) is not None:
+        return reason
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0:
+        return "not run: this machine allows no network namespaces"
+    return None
 
 
 def absent() -> str | None:
-    """Return what is not on this machine, or None; None, too, for who could not use it."""
+    """Return what is not installed on this machine, or None; None, too, for who could not use it."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return None
     if shutil.which("ip") is None:
         return "not run: no `ip` (iproute2) on this machine"
-    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0:
-        return "not run: this machine allows no network namespaces"
     return None if shutil.which("cc") else "not run: no C compiler (`cc`) on this machine"
 
 
