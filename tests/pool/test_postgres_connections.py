@@ -22,6 +22,7 @@ if REASON is None:
     import psycopg
 
     from rollwright.pool.stores.postgres import process_pool
+    from rollwright.pool.stores.postgres.address import Address
     from rollwright.pool.stores.postgres.session import session_of
     from rollwright.pool.stores.postgres.store import PostgresStore
 
@@ -104,6 +105,23 @@ def test_what_nobody_uses_is_closed(named_url, count_open, monkeypatch):
     wait_until(lambda: count_open() == 0)
     assert sum(store.count("p").values()) == 1
     store.close()
+
+
+def test_one_that_was_opened_while_another_came_back_does_not_stay_open(named_url, count_open):
+    address = Address.of(named_url)
+    pool, user = process_pool.pool_of(address, most=2), threading.Event()
+    lent = pool.borrow(user, address.connect)
+    lent.__enter__()
+
+    def open_one():
+        opened = address.connect()
+        lent.__exit__(None, None, None)
+        return opened
+
+    with pool.borrow(user, open_one):
+        wait_until(lambda: count_open() == 1)
+    pool.close()
+    wait_until(lambda: count_open() == 0)
 
 
 def test_without_a_session_leases_decide_and_who_waits_looks(named_url, count_open):

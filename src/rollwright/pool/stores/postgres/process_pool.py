@@ -7,7 +7,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from rollwright.core.optional import require
@@ -98,9 +98,13 @@ class ProcessPool:
                 if not state["pool_available"] and state["pool_size"] < state["pool_max"] and opened.empty():
                     opened.put(open_one())
                 try:
-                    return pool, pool.getconn(timeout=_LOOK)
+                    connection = pool.getconn(timeout=_LOOK)
                 except (psycopg_pool.PoolClosed, psycopg_pool.PoolTimeout):
                     continue
+                if not opened.empty() and pool.get_stats()["pool_size"] <= state["pool_size"]:
+                    with suppress(queue.Empty):  # another one came back meanwhile: nobody would use what was opened
+                        opened.get_nowait().close()
+                return pool, connection
 
     def _current(self) -> tuple[_Pool, queue.SimpleQueue[Connection]]:
         with self._mutex:
