@@ -107,7 +107,8 @@ def test_what_nobody_uses_is_closed(named_url, count_open, monkeypatch):
     store.close()
 
 
-def test_one_that_was_opened_while_another_came_back_does_not_stay_open(named_url, count_open):
+def test_one_that_was_opened_while_another_came_back_does_not_stay_open(named_url, count_open, monkeypatch):
+    monkeypatch.setattr(process_pool, "IDLE", 0.05)
     address = Address.of(named_url)
     pool, user = process_pool.pool_of(address, most=2), threading.Event()
     lent = pool.borrow(user, address.connect)

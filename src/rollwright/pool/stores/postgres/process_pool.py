@@ -101,9 +101,9 @@ class ProcessPool:
                     connection = pool.getconn(timeout=_LOOK)
                 except (psycopg_pool.PoolClosed, psycopg_pool.PoolTimeout):
                     continue
-                if not opened.empty() and pool.get_stats()["pool_size"] <= state["pool_size"]:
-                    with suppress(queue.Empty):  # another one came back meanwhile: nobody would use what was opened
-                        opened.get_nowait().close()
+                if not opened.empty():  # another one came back meanwhile: the pool takes what was opened, and closes it
+                    with suppress(psycopg_pool.PoolClosed, psycopg_pool.PoolTimeout):
+                        pool.putconn(pool.getconn(timeout=_LOOK))
                 return pool, connection
 
     def _current(self) -> tuple[_Pool, queue.SimpleQueue[Connection]]:
