@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rollwright.cli.root import run
-from small_campaign import make_project
+from small_campaign import CAMPAIGN, make_project
 
 PAGE = (Path(__file__).parents[2] / "docs" / "many-machines.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -26,17 +26,21 @@ COMMANDS = [
 ]
 ENGINES = {"slurm", "kubernetes", "ray"}
 SETTINGS = [body for body in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if body.startswith("[cluster]\nimage")]
+HERE = {"NAME": "small", "campaign.yaml": "small.yaml", "alpha": "small", "beta": "second"}
+"""What the page calls by other names."""
 NEEDS_SERVERS = {("worker", "join")}
 """What joins a campaign from elsewhere: tried with PostgreSQL and storage apart in ``tests/app``."""
 
 
 def make_local(words: list[str]) -> list[str] | None:
     """Return a command of the page as it runs here; None for what needs servers."""
-    here = ["small" if word == "NAME" else "small.yaml" if word == "campaign.yaml" else word for word in words]
+    here = [HERE.get(word, word) for word in words]
     if tuple(here[:2]) in NEEDS_SERVERS:
         return None
     if "--print" in here:
         return here
+    if here[0] == "worker":
+        return ["--until-empty" if word == "--keep-waiting" else word for word in here]  # else it waits for ever
     if "--elastic" in here:
         here += [] if "--once" in here else ["--once"]
     elif here[:2] == ["cluster", "up"]:
@@ -44,16 +48,17 @@ def make_local(words: list[str]) -> list[str] | None:
     return ["local" if word in ENGINES else word for word in here]
 
 
-@pytest.mark.slow
 def test_the_commands_of_the_page_run_as_they_stand(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(make_project(tmp_path / "project").parent)
+    Path("second.yaml").write_text(CAMPAIGN.replace("experiment_name: small", "experiment_name: second"))
     (settings,) = SETTINGS
     Path("rollwright.toml").write_text(settings)
     monkeypatch.setenv("ROLLWRIGHT_POOL__URL", postgres_url)
     monkeypatch.setenv("ROLLWRIGHT_CLUSTER__ONE_MACHINE", "true")
     assert {tuple(words[:2]) for words in COMMANDS} >= {("cluster", verb) for verb in ("up", "ls", "down", "bundle")}
+    assert run(["roll", "second.yaml", "-j", "1"]) == 0
     done = 0
     for words in COMMANDS:
         here = make_local(words)
@@ -61,7 +66,7 @@ def test_the_commands_of_the_page_run_as_they_stand(
             continue
         assert run(here) == 0, (here, capsys.readouterr())
         done += 1
-    assert done >= 12
+    assert done >= 15
     printed = capsys.readouterr().out
     assert {*re.findall(r"kind\"?: \"?(\w+)", printed)} >= {"Job", "ScaledJob"}
     assert "#!/bin/sh" in printed
