@@ -107,16 +107,19 @@ def test_what_nobody_uses_is_closed(named_url, count_open, monkeypatch):
     store.close()
 
 
-def test_one_that_was_opened_while_another_came_back_does_not_stay_open(named_url, count_open, monkeypatch):
+@pytest.mark.parametrize("coming", [1, 2])
+def test_one_that_was_opened_while_others_came_back_does_not_stay_open(named_url, count_open, monkeypatch, coming):
     monkeypatch.setattr(process_pool, "IDLE", 0.05)
     address = Address.of(named_url)
-    pool, user = process_pool.pool_of(address, most=2), threading.Event()
-    lent = pool.borrow(user, address.connect)
-    lent.__enter__()
+    pool, user = process_pool.pool_of(address, most=3), threading.Event()
+    lent = [pool.borrow(user, address.connect) for _ in range(coming)]
+    for one in lent:
+        one.__enter__()
 
     def open_one():
         opened = address.connect()
-        lent.__exit__(None, None, None)
+        for one in lent:
+            one.__exit__(None, None, None)
         return opened
 
     with pool.borrow(user, open_one):

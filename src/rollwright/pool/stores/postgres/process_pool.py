@@ -7,7 +7,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from rollwright.core.optional import require
@@ -101,9 +101,7 @@ class ProcessPool:
                     connection = pool.getconn(timeout=_LOOK)
                 except (psycopg_pool.PoolClosed, psycopg_pool.PoolTimeout):
                     continue
-                if not opened.empty():  # another one came back meanwhile: the pool takes what was opened, and closes it
-                    with suppress(psycopg_pool.PoolClosed, psycopg_pool.PoolTimeout):
-                        pool.putconn(pool.getconn(timeout=_LOOK))
+                _hand_over(pool, opened)
                 return pool, connection
 
     def _current(self) -> tuple[_Pool, queue.SimpleQueue[Connection]]:
@@ -141,6 +139,22 @@ class ProcessPool:
         pool.close()
         while not opened.empty():
             opened.get().close()
+
+
+def _hand_over(pool: _Pool, opened: queue.SimpleQueue[Connection]) -> None:
+    """Let the pool have what was opened for who was given another that came back: it would not know, nor close, it.
+
+    The pool takes it when it has no idle one left; so what is idle is held meanwhile.
+    """
+    held: list[Connection] = []
+    try:
+        while not opened.empty():
+            held.append(pool.getconn(timeout=_LOOK))
+    except (psycopg_pool.PoolClosed, psycopg_pool.PoolTimeout):
+        return
+    finally:
+        for one in held:
+            pool.putconn(one)
 
 
 class _Pools:
