@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from rollwright import __version__
 from rollwright.campaign.standing import Premises, WindowRef, digest_windows
 from rollwright.compare.json_values import take_digest, take_fields, take_list, take_text
 from rollwright.compare.record import ComparisonRecord
@@ -162,7 +161,7 @@ def digest_request(record: ComparisonRecord, premises: Sequence[tuple[str, str, 
         for one in record.models
     ]
     found = [[model, dataset, one.asked, one.settings, one.market, one.version] for model, dataset, one in premises]
-    return _hash([__version__, record.name, record.source, options, models, found])
+    return _hash([record.name, record.source, options, models, found])
 
 
 def digest_results(folder: Path, files: Sequence[str], evaluations: Path) -> str:
