@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,10 @@ class TestLocal(LauncherConformance):
             launcher=launcher, folder=tmp_path, other_project=lambda: LocalLauncher(tmp_path / "other")
         )
         launcher.cancel([one.id for one in launcher.list()])
+        end = time.monotonic() + 30
+        while launcher.list():
+            assert time.monotonic() < end, "a worker never ended"
+            time.sleep(0.02)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def launcher(tmp_path: Path) -> Iterator[LocalLauncher]:
     launcher = LocalLauncher(tmp_path / "launched")
     yield launcher
     launcher.cancel([one.id for one in launcher.list()])
+    wait_for(lambda: not launcher.list())
 
 
 def make_command(tmp_path: Path, name: str = "alpha") -> WorkerCommand:
@@ -51,6 +52,16 @@ def test_workers_are_found_by_a_later_command_and_end_when_told(launcher: LocalL
 
     wait_for(lambda: not later.list("alpha"))
     assert [one.name for one in later.list()] == ["beta"]
+
+
+def test_a_worker_that_ended_leaves_nothing_behind_in_the_process_that_started_it(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    (pid,) = launcher.submit(1, make_command(tmp_path), Resources())
+    launcher.cancel([pid])
+
+    wait_for(lambda: not launcher.list())
+    assert not psutil.pid_exists(int(pid)), "an elastic pool that starts many would leave as many zombies"
 
 
 def test_what_each_prints_goes_to_a_log_of_its_own(launcher: LocalLauncher, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def wait_for(file: Path) -> None:
 
 def child(what: str) -> psutil.Process:
     """Return the process beneath this one that runs the module `what`."""
-    (found,) = [one for one in psutil.Process().children() if what in " ".join(one.cmdline())]
+    alive = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    (found,) = [one for one in alive if what in " ".join(one.cmdline())]
     return found
 
 

@@ -98,7 +98,7 @@ class LocalLauncher:
             )
         note = {"pid": child.pid, "started": psutil.Process(child.pid).create_time(), "name": command.name}
         write_text(self._folder / f"{child.pid}.json", json.dumps(note) + "\n")
-        child.returncode = 0  # nobody waits for it: it outlives this process
+        child.returncode = 0  # it may outlive this process; one that does not is waited for where it is found ended
         return str(child.pid)
 
     def _alive(self) -> Iterator[tuple[int, str]]:
@@ -107,13 +107,22 @@ class LocalLauncher:
                 note: Any = json.loads(read_text(path, limit=SMALL))
                 pid, started, name = int(note["pid"]), float(note["started"]), str(note["name"])
                 process = psutil.Process(pid)
-                is_it = abs(process.create_time() - started) < _NEARLY and process.status() != psutil.STATUS_ZOMBIE
+                is_it = abs(process.create_time() - started) < _NEARLY and not _has_ended(process)
             except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError, psutil.Error):
                 is_it = False
             if is_it and is_name(name):
                 yield pid, name
             else:
                 path.unlink(missing_ok=True)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Tell whether it is a zombie, and end that too where it is this process' own: an elastic pool starts many."""
+    if process.status() != psutil.STATUS_ZOMBIE:
+        return False
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    return True
 
 
 def _refuse_limits(resources: Resources) -> None:
