@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from rollwright.app.cluster import check_shared_stores, open_launcher
 from rollwright.app.elsewhere import WorkersElsewhere
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, LaunchError
-from rollwright.launch.launcher import LaunchedWorker, LauncherTraits, Resources, WorkerCommand
+from rollwright.launch.launcher import LaunchedWorker, Launcher, LauncherTraits, Resources, WorkerCommand
 from small_campaign import make_project, roll_here
 
 
@@ -59,7 +62,11 @@ def test_windows_trained_elsewhere_give_the_bytes_of_those_trained_here(tmp_path
     windows = next(value for what, value in events if what == "submitted").ids
     done = [event.task_id for what, event in events if what == "event" and event.kind == "done"]
     assert sorted(done) == sorted(windows.values())
-    assert open_launcher(campaign.settings, "local").list() == []
+    launcher = open_launcher(campaign.settings, "local")
+    end = time.monotonic() + 30
+    while launcher.list():  # they were told to end, which takes them a moment
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_workers_that_end_again_and_again_end_the_wait(tmp_path: Path) -> None:
@@ -72,6 +79,33 @@ def test_workers_that_end_again_and_again_end_the_wait(tmp_path: Path) -> None:
         roll_campaign(campaign, jobs=2, elsewhere=workers.train)
 
     assert idle.submitted == [2, 2, 2]
+
+
+class LosingLauncher:
+    """This machine, where the first of the workers that are started together is killed at once."""
+
+    def __init__(self, local: Launcher) -> None:
+        self._local = local
+        self.traits = local.traits
+        self.submitted: list[int] = []
+        self.list, self.cancel, self.describe = local.list, local.cancel, local.describe
+
+    def submit(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
+        ids = self._local.submit(count, command, resources)
+        if not self.submitted:
+            os.kill(int(ids[0]), signal.SIGKILL)
+        self.submitted.append(count)
+        return ids
+
+
+def test_a_worker_that_dies_is_replaced_while_the_others_work(tmp_path: Path) -> None:
+    file = make_project(tmp_path / "project")
+    campaign = open_campaign(file, project=file.parent)
+    losing = LosingLauncher(open_launcher(campaign.settings, "local"))
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=losing, look=0.1)
+
+    assert roll_campaign(campaign, jobs=2, elsewhere=workers.train) is not None
+    assert losing.submitted[:2] == [2, 1]
 
 
 def test_other_machines_do_not_get_files_of_this_one(tmp_path: Path) -> None:

@@ -29,15 +29,15 @@ _WAIT: Final = 2.0
 _LOOK: Final = 15.0
 """Seconds between two looks at the engine while tasks are open: those who run one mind being asked often."""
 _MOST_STARTS: Final = 3
-"""How often workers are started in a row without a task that ended."""
+"""How often workers are started in a row, the first time included, before a task ends."""
 _ENDED: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
 class WorkersElsewhere:
     """Workers of one campaign that an engine starts, and the wait for what they train.
 
-    The pool alone says what is done. The engine is only asked whether workers are left, and started again where they
-    ended and tasks are open; while it does not answer, the wait goes on.
+    The pool alone says what is done. The engine is only asked how many workers are left; as many as ended are started
+    while there are tasks for them. While it does not answer, the wait goes on.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class WorkersElsewhere:
     on : str or None
         The launcher; that of the settings if None.
     jobs : int
-        Workers that are started at most; each trains one window at a time.
+        Workers that there are at most at a time; each trains one window at a time.
     launcher : Launcher, optional
         In place of the one that `on` names.
     look : float
@@ -107,35 +107,37 @@ class WorkersElsewhere:
                     starts = 0 if news else starts
                     is_due = self._clock.monotonic() - looked >= self._look
                     looked = self._clock.monotonic() if is_due else looked
-                    if is_due and not self._are_left(started):
-                        if starts >= _MOST_STARTS:
+                    if is_due:
+                        wanted = max(1, min(self._jobs, len(ids) - len(told)))
+                        left = self._count_left(started)
+                        if not left and starts >= _MOST_STARTS:
                             raise LaunchError(
                                 f"workers were started {starts} times and ended before a task did",
                                 hint=f"see what they said, in {self._command.logs}",
                             )
-                        starts += 1
-                        started |= {*self._submit(len(ids) - len(told))}
+                        if left < wanted and starts < _MOST_STARTS:
+                            starts += 1
+                            started |= {*self._submit(wanted - left)}
                     self._wait(manager, query)
                 return False
             finally:
                 self._end(started)
 
-    def _submit(self, left: int) -> Sequence[str]:
-        count = max(1, min(self._jobs, left))
+    def _submit(self, count: int) -> Sequence[str]:
         ids = self._launcher.submit(count, self._command, self._resources)
         _logger.info("workers.started campaign=%s count=%d ids=%s", self._command.name, count, ",".join(ids))
         return ids
 
-    def _are_left(self, started: set[str]) -> bool:
-        """Tell whether the engine has any of them; while it does not answer, it is taken to have."""
+    def _count_left(self, started: set[str]) -> int:
+        """Count those that the engine has; while it does not answer, it is taken to have all of them."""
         if not started:
-            return False
+            return 0
         try:
             known = {worker.id for worker in self._launcher.list(self._command.name)}
         except LaunchError as error:
             _logger.warning("launcher.silent reason=%s", error.message)
-            return True
-        return bool(started & known)
+            return len(started)
+        return len(started & known)
 
     def _wait(self, manager: TaskManager, query: Mapping[str, object]) -> None:
         try:
