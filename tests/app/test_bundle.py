@@ -16,8 +16,8 @@ from rollwright.app.bundle import joining
 from rollwright.app.bundle.container import FMT, Bundle, BundleIndex, pack, unpack
 from rollwright.app.bundle.joining import join_bundle
 from rollwright.app.bundle.making import make_bundle
-from rollwright.app.campaign import open_campaign, reopen_campaign
 from rollwright.app.campaign_record import CampaignRecord, record_path
+from rollwright.app.open_campaign import open_campaign, reopen_campaign
 from rollwright.cli.root import run
 from rollwright.config.settings import load_settings
 from rollwright.core.canonical import sha256_hex

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from rollwright.app.campaign import open_campaign, resume_campaign
+from rollwright.app.campaign import resume_campaign
 from rollwright.app.campaign_helper import help_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.config.context import current_context
 from rollwright.errors import ConfigError, CorruptFileError
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.cluster import open_launcher, scale_workers
 from rollwright.app.elastic import ElasticTerms, ScalingStep
+from rollwright.app.open_campaign import open_campaign
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
 from small_campaign import make_project, roll_here

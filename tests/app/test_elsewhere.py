@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.cluster import check_shared_stores, open_launcher
 from rollwright.app.elsewhere import WorkersElsewhere
+from rollwright.app.open_campaign import open_campaign
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, LaunchError
 from rollwright.launch.launcher import LaunchedWorker, Launcher, LauncherTraits, Resources, WorkerCommand
+from slurm_campaign import make_slow_project
 from small_campaign import make_project, roll_here
 
 
@@ -99,7 +101,7 @@ class LosingLauncher:
 
 
 def test_a_worker_that_dies_is_replaced_while_the_others_work(tmp_path: Path) -> None:
-    file = make_project(tmp_path / "project")
+    file = make_slow_project(tmp_path / "project", windows=6, seconds=1.0)
     campaign = open_campaign(file, project=file.parent)
     losing = LosingLauncher(open_launcher(campaign.settings, "local"))
     workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=losing, look=0.1)

@@ -12,8 +12,9 @@ from contextlib import closing, contextmanager
 import pytest
 
 from rolling_project import DAYS, rows
-from rollwright.app.campaign import collect_campaign, open_campaign, roll_campaign
+from rollwright.app.campaign import collect_campaign, roll_campaign
 from rollwright.app.finished import find_finished, find_finished_named
+from rollwright.app.open_campaign import open_campaign
 from rollwright.market.ingest.importer import import_market
 
 HEAVY = ("alembic", "lightgbm", "mlflow", "numpy", "pandas", "plotly", "pyarrow", "scipy", "sklearn", "sqlalchemy")

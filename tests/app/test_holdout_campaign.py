@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from rolling_project import DAYS, rows
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.app.replay import replay
 from rollwright.app.trade_explanation import explain_trade
 from rollwright.app.unseal import unseal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.campaign import open_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.cli.root import run
 from rollwright.errors import ConfigError, CoverageError, TaskFailedError
 from rollwright.features.store import fill

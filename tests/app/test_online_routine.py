@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.online.record import open_ledger
 from rollwright.app.online.routine import begin_serving, catch_up, run_routine
 from rollwright.app.online.serving import open_serving
 from rollwright.app.online.signals import read_signals, tabulate
+from rollwright.app.open_campaign import open_campaign
 from rollwright.errors import CalendarError, ConfigError, DataNotArrivedError, OnlineError, SignalRefusedError
 from served_project import CAMPAIGN, TWO, arrive, make_arriving, session
 

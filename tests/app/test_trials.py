@@ -11,8 +11,9 @@ import pytest
 
 from rolling_project import DAYS, rows
 from rollwright.analysis.stages.honesty import Look
-from rollwright.app.campaign import collect_campaign, open_campaign, roll_campaign
+from rollwright.app.campaign import collect_campaign, roll_campaign
 from rollwright.app.finished import find_finished
+from rollwright.app.open_campaign import open_campaign
 from rollwright.app.trials import identify_data, open_book, read_trials
 from rollwright.app.unseal import unseal
 from rollwright.cli.root import run

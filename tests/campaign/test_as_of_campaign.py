@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from rolling_project import DAYS, rows
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.plan import make_plan
 from rollwright.campaign.schema import json_schema

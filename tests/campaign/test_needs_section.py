@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from rollwright.app.campaign import open_campaign, plan_campaign
+from rollwright.app.campaign import plan_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.campaign.plan_text import describe_plan
 from rollwright.config.context import using
 from rollwright.errors import ConfigError

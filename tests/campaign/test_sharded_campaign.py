@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from rollwright.app.campaign import open_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.app.plan import preview_campaign
 from rollwright.app.status import read_status
 from rollwright.campaign.plan import make_plan

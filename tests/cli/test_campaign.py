@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import SIGNAL, HealthFinding
 from rollwright.analysis.metrics import Metric, show_metrics
-from rollwright.app import audit, campaign, data
+from rollwright.app import audit, campaign, data, open_campaign
 from rollwright.campaign.audit.findings import AuditFinding, AuditReport
 from rollwright.campaign.summary import CampaignResult, CombinedResult, TrainingCounts, VariantResult
 from rollwright.cli.campaign import show_health, show_result
@@ -24,8 +24,8 @@ from rollwright.cli.root import run
 @pytest.fixture(autouse=True)
 def stopped(monkeypatch):
     opened = SimpleNamespace(name="mine", settings=None)
-    monkeypatch.setattr(campaign, "open_campaign", lambda *_args, **_kwargs: opened)
-    monkeypatch.setattr(campaign, "reopen_campaign", lambda *_args, **_kwargs: opened)
+    monkeypatch.setattr(open_campaign, "open_campaign", lambda *_args, **_kwargs: opened)
+    monkeypatch.setattr(open_campaign, "reopen_campaign", lambda *_args, **_kwargs: opened)
     monkeypatch.setattr(campaign, "roll_campaign", lambda *_args, **_kwargs: None)
     monkeypatch.setattr(data, "prepare_demo", lambda folder, **_kwargs: folder / "demo.yaml")
 

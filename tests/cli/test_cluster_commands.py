@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from rollwright.app.campaign import _make_record, open_campaign  # what starting a campaign writes down
+from rollwright.app.campaign import _make_record  # what starting a campaign writes down
+from rollwright.app.open_campaign import open_campaign  # what starting a campaign writes down
 from rollwright.cli.root import run
 
 SERVERS = '[pool]\nurl = "postgresql://user:hunter2@db/tasks"\n[tracking]\nuri = "http://tracking"\n'

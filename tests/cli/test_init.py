@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.data import describe_market
+from rollwright.app.open_campaign import open_campaign
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.schema import json_schema
 from rollwright.cli.root import run

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.online.record import ServingRecord, write_serving
 from rollwright.app.online.routine import begin_serving, catch_up
 from rollwright.app.online.serving import open_record, open_serving
 from rollwright.app.online.watch import acknowledge_alarm, watch_serving
+from rollwright.app.open_campaign import open_campaign
 from rollwright.cli.root import run
 from rollwright.config.settings import load_settings
 from rollwright.core.clock import SystemClock

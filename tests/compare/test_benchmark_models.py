@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from rollwright.app.campaign import open_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.plan import plan_once
 from rollwright.cli.root import run

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from compared_models import MODELS, WORKFLOW
-from rollwright.app.campaign import open_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.campaign.config import CampaignConfig
 from rollwright.compare.evaluation import RunKey
 from rollwright.compare.judge import RunJudge

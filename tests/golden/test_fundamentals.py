@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from rollwright import Alpha158, D
-from rollwright.app.campaign import open_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.config.context import using
 from rollwright.market.current import current_market
 from rollwright.market.demo import make_demo_market

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.tracking.r import R
 
 README = Path(__file__).parents[2] / "README.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rolling_project import DAYS, rows
-from rollwright.app.campaign import open_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.app.search import run_search
 from rollwright.app.search_record import search_record
 from rollwright.config.settings import load_settings

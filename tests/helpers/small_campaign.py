@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rolling_project import DAYS, rows
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.campaign.results import CampaignResult
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market

@@ -11,8 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 import engine_programs
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.cluster import describe_workers
+from rollwright.app.open_campaign import open_campaign
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
 from small_campaign import make_project, roll_here

@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.cluster import open_launcher
 from rollwright.app.elsewhere import WorkersElsewhere
+from rollwright.app.open_campaign import open_campaign
 from rollwright.core.clock import SystemClock
 from rollwright.pool.states import Status
 from rollwright.pool.urls import store_from_url

@@ -15,9 +15,10 @@ import pytest
 
 import slurm_server
 from crash_size import SMALL, sized
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
 from rollwright.app.cluster import open_launcher
 from rollwright.app.elsewhere import WorkersElsewhere
+from rollwright.app.open_campaign import open_campaign
 from rollwright.errors import LaunchError
 from rollwright.pool.states import Status
 from rollwright.pool.store import PoolStore

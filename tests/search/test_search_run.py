@@ -10,7 +10,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import roll_campaign
+from rollwright.app.open_campaign import open_campaign
 from rollwright.app.search_results import read_search, write_best
 from rollwright.app.trials import read_trials
 from rollwright.config.settings import load_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rollwright.app.campaign import OpenCampaign, open_campaign, reopen_campaign
+from rollwright.app.open_campaign import OpenCampaign, open_campaign, reopen_campaign
 from rollwright.campaign.audit.audit import DATES, NAMES, audit
 from rollwright.campaign.audit.findings import AuditReport
 from rollwright.campaign.checks.location import located

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from rollwright.app.campaign import reopen_campaign
 from rollwright.app.campaign_record import list_records
+from rollwright.app.open_campaign import reopen_campaign
 from rollwright.app.pool import WindowNames
+from rollwright.campaign.config import CampaignConfig, ObjectConfig
+from rollwright.campaign.members import expand_members
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.clock import SystemClock
@@ -19,9 +22,10 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import PoolShare, PoolStore
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.fair import FairGate, SlotGate
+from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.wakeup import SignalHandler
 from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
-from rollwright.training.pooled import train_in_pool
+from rollwright.training.pooled import train_in_pool, warm_workers
 
 __all__ = ["help_campaign", "help_campaigns", "with_typed"]
 
@@ -51,6 +55,7 @@ def help_campaign(
     trusted: Sequence[str] = (),
     project: Path | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
+    fork: bool = False,
 ) -> WorkerReport:
     """Train windows of a campaign that another process submitted; what ``rollwright worker`` does.
 
@@ -71,15 +76,24 @@ def help_campaign(
     project : Path, optional
     on_event : callable, optional
         Called with each event and the name of the window it is about, if it is about one.
+    fork : bool
+        As `roll_campaign` takes it.
     """
     campaign = reopen_campaign(name, project=project)
     settings = with_typed(campaign.settings, tags=tags, memory=memory, trusted=trusted)
-    store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
-    try:
-        with using(settings):
-            return _help(campaign.name, settings, jobs, query, on_event, until_empty=until_empty, store=store)
-    finally:
-        store.close()
+    with WarmSlots() as warm:
+        warm_workers(warm, settings, _list_templates(campaign.config), fork=jobs if fork else 0)
+        with closing(store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)) as store, using(settings):
+            return _help(
+                campaign.name, settings, jobs, query, on_event, until_empty=until_empty, store=store, warm=warm
+            )
+
+
+def _list_templates(config: CampaignConfig) -> list[dict[str, Any]]:
+    """Return the tasks of a file as far as it tells them: a generator is only run by who rolls the campaign."""
+    if config.vary is None or isinstance(config.vary, ObjectConfig):
+        return [config.template()]
+    return [member.task for member in expand_members(config.template(), config.vary)]
 
 
 def help_campaigns(
@@ -173,6 +187,7 @@ def _help(
     until_empty: bool,
     store: PoolStore,
     gate: SlotGate | None = None,
+    warm: WarmSlots | None = None,
 ) -> WorkerReport:
     names = WindowNames(store, campaign)
     tell = on_event if on_event is not None else (lambda _event, _name: None)
@@ -185,4 +200,5 @@ def _help(
         until_empty=until_empty,
         on_event=lambda event: tell(event, names.find(event.task_id)),
         gate=gate,
+        warm=warm,
     )

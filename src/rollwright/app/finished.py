@@ -76,7 +76,7 @@ def find_finished(
     Parameters
     ----------
     path, overrides, provider_uri, project
-        As `rollwright.app.campaign.open_campaign` takes them.
+        As `rollwright.app.open_campaign.open_campaign` takes them.
     """
     try:
         settings = load_settings(start=project)

@@ -17,9 +17,10 @@ from rollwright.analysis.stages.files import read_stage
 from rollwright.analysis.stages.honesty import Look, add_honesty
 from rollwright.analysis.stages.locations import StageName
 from rollwright.analysis.stages.table import StageResult
-from rollwright.app.campaign import open_campaign, plan_campaign, read_analysis_columns, reopen_campaign
+from rollwright.app.campaign import plan_campaign, read_analysis_columns
 from rollwright.app.campaign_record import find_record, list_records, results_folder
 from rollwright.app.given_signal import GivenSignal, SignalOptions, judge_signal
+from rollwright.app.open_campaign import open_campaign, reopen_campaign
 from rollwright.app.runs import StoredRun, find_run, restore_settings
 from rollwright.app.trials import open_book
 from rollwright.campaign.about import ABOUT_FILE, AboutVariant, read_about

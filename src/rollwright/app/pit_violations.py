@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.given_columns import read_columns
-from rollwright.app.campaign import OpenCampaign
+from rollwright.app.open_campaign import OpenCampaign
 from rollwright.calendar.periods import interval_of
 from rollwright.campaign.audit.early_values import FieldUse, measure_use
 from rollwright.config.context import current_context, using

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from rollwright.app.campaign import OpenCampaign, plan_campaign, read_submitted
+from rollwright.app.campaign import plan_campaign, read_submitted
+from rollwright.app.open_campaign import OpenCampaign
 from rollwright.app.pool import open_store
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.audit.configuration import audit_plan, list_windows

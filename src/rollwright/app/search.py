@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rollwright.analysis.stages.honesty import Look, TrialBook
-from rollwright.app.campaign import OpenCampaign, TellProgress, plan_campaign
+from rollwright.app.campaign import TellProgress, plan_campaign
 from rollwright.app.campaign_record import portable_uri, relative_file
+from rollwright.app.open_campaign import OpenCampaign
 from rollwright.app.search_record import keep_former_search, results_folder, search_record
 from rollwright.app.trials import open_book
 from rollwright.backtest.risk import periods_per_year

@@ -14,7 +14,8 @@ import pandas as pd
 
 from rollwright.analysis.honesty.honest_numbers import honest_numbers
 from rollwright.analysis.honesty.trial_set import TrialSet
-from rollwright.app.campaign import OpenCampaign, open_campaign, plan_campaign
+from rollwright.app.campaign import plan_campaign
+from rollwright.app.open_campaign import OpenCampaign, open_campaign
 from rollwright.app.search import identify_search
 from rollwright.app.search_record import find_search, results_folder
 from rollwright.campaign.config_file import read_config

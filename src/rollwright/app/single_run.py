@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from rollwright.analysis.health import HealthFinding, sort_findings
 from rollwright.analysis.health_text import finding_to_json
-from rollwright.app.campaign import FAILURES_FILE, OpenCampaign, open_campaign
+from rollwright.app.campaign import FAILURES_FILE
 from rollwright.app.demo_finding import examine_demo
+from rollwright.app.open_campaign import OpenCampaign, open_campaign
 from rollwright.app.trials import judge_run
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located

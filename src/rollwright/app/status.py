@@ -99,7 +99,7 @@ def open_windows(name: str | None, *, project: Path | None = None) -> Iterator[O
     record = find_record(settings, name)
     submitted = SubmittedWindows.read(submitted_path(settings, record.name))
     if submitted is not None and submitted.own_pool:
-        from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - heavy, and seldom needed
+        from rollwright.app.open_campaign import open_campaign  # noqa: PLC0415 - heavy, and seldom needed
 
         overrides, file = record.overrides, settings.root / record.file
         settings = open_campaign(file, overrides=overrides, project=settings.root).settings

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from rollwright.analysis.conventions import BacktestTerms
-from rollwright.app.campaign import open_campaign
 from rollwright.app.campaign_record import find_record, list_records, results_folder
+from rollwright.app.open_campaign import open_campaign
 from rollwright.app.why import Place, find_place
 from rollwright.backtest.unfilled import REASONS
 from rollwright.calendar.trading import Session, TradingCalendar, to_session

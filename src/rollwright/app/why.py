@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from rollwright.app.campaign import OpenCampaign, open_campaign
 from rollwright.app.campaign_record import results_folder
+from rollwright.app.open_campaign import OpenCampaign, open_campaign
 from rollwright.app.status import OpenWindows, open_windows
 from rollwright.calendar.trading import Session, to_session
 from rollwright.campaign.combined_signal import explain_signal

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rollwright.analysis.health import HealthFinding
-    from rollwright.app.campaign import OpenCampaign
     from rollwright.app.finished import FinishedCampaign
+    from rollwright.app.open_campaign import OpenCampaign
     from rollwright.app.single_run import SingleRun
     from rollwright.campaign.audit.findings import AuditReport
     from rollwright.campaign.plan import WindowKey
@@ -66,8 +66,8 @@ def demo(
     Exit code 4 when the audit finds a leak: the demo has none, an edited one may.
     """
     limit_libraries()
-    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.data import prepare_demo  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.open_campaign import open_campaign  # noqa: PLC0415 - keeps --help light
 
     file = prepare_demo(folder, tell=stderr.print)
     # `resume` looks in the working directory, where the demo's project is not.
@@ -84,7 +84,7 @@ def run_once(
     as_json: AsJson = False,
 ) -> int:
     """Train a file's task once, without rolling (Qlib's qrun)."""
-    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.open_campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.single_run import train_once  # noqa: PLC0415 - keeps --help light
 
     with clean_stdout():
@@ -134,7 +134,7 @@ def roll(
         finished = find_finished(file, overrides=overrides or (), provider_uri=provider_uri)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
-    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - a finished campaign needs none of it
+    from rollwright.app.open_campaign import open_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
     if options.detach:
@@ -158,7 +158,7 @@ def resume(
         finished = find_finished_named(name)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
-    from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - a finished campaign needs none of it
+    from rollwright.app.open_campaign import reopen_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     campaign = reopen_campaign(name)
     if options.detach:

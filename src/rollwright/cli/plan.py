@@ -41,7 +41,7 @@ def plan(
     as_json: AsJson = False,
 ) -> int:
     """Show what a campaign would do: windows, gaps, leaks, time. Runs nothing and changes nothing."""
-    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.open_campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.plan import preview_campaign  # noqa: PLC0415 - keeps --help light
 
     with clean_stdout():

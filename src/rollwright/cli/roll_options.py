@@ -14,7 +14,7 @@ import typer
 from rollwright.cli.quantities import Duration, Memory
 
 if TYPE_CHECKING:
-    from rollwright.app.campaign import OpenCampaign
+    from rollwright.app.open_campaign import OpenCampaign
     from rollwright.campaign.run import TrainingTerms
 
 __all__ = ["AcceptStale", "Jobs", "RollOptions", "default_jobs", "with_roll_options"]

@@ -134,7 +134,8 @@ def collect(
     as_json: AsJson = False,
 ) -> int:
     """Make the results of a campaign anew from what is trained: collect, analyse, back-test, report. Trains nothing."""
-    from rollwright.app.campaign import collect_campaign, reopen_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign import collect_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.open_campaign import reopen_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
     campaign = reopen_campaign(name)

@@ -13,6 +13,7 @@ from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selec
 from rollwright.cli.quantities import parse_memory
 from rollwright.cli.roll_options import Jobs, default_jobs
 from rollwright.cli.text import format_duration, print_table
+from rollwright.core.library_threads import limit_libraries
 from rollwright.errors import ConfigError
 from rollwright.pool.needs import check_tag
 
@@ -103,6 +104,7 @@ def run_command(
 
     With --experiment or --prepared NAME is any pool, as TrainerRM and DelayTrainerRM fill them.
     """
+    limit_libraries()  # before anything could import one
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
 
     shared: dict[str, Any] = {
@@ -125,7 +127,7 @@ def run_command(
             if every or len(names or ()) > 1:
                 report = help_campaigns(None if every else names, **shared)
             else:
-                report = help_campaign(names[0] if names else None, **shared)
+                report = help_campaign(names[0] if names else None, fork=True, **shared)
         else:
             if every or names is None or len(names) != 1:
                 raise ConfigError(
@@ -162,6 +164,7 @@ def join_command(
     a folder of its own; every file of the market data is compared. Then it is `rollwright worker run`. Passwords come
     from the environment.
     """
+    limit_libraries()  # before anything could import one
     from rollwright.app.bundle.joining import join_bundle  # noqa: PLC0415 - keeps --help light
     from rollwright.app.campaign_helper import help_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
@@ -181,6 +184,7 @@ def join_command(
             trusted=tuple(trusted or ()),
             project=joined.folder,
             on_event=tell_event,
+            fork=True,
         )
     return _tell_report(report)
 

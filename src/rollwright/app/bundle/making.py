@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.app.bundle.container import FMT, Bundle, BundleIndex, check_path, pack
-from rollwright.app.campaign import reopen_campaign
 from rollwright.app.campaign_record import find_record
+from rollwright.app.open_campaign import reopen_campaign
 from rollwright.config.context import using
 from rollwright.config.settings import PROJECT_FILE, Settings, load_settings
 from rollwright.core.atomic import write_atomically, write_text

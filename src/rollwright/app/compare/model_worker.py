@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from rollwright.app.campaign import OpenCampaign
 from rollwright.app.compare.opening import (
     find_comparison,
     open_workflow,
@@ -18,6 +17,7 @@ from rollwright.app.compare.opening import (
     submitted_file,
     work_folder,
 )
+from rollwright.app.open_campaign import OpenCampaign
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.collect_windows import collect_windows

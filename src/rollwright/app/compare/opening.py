@@ -6,8 +6,8 @@ import unicodedata
 from pathlib import Path
 from typing import Final
 
-from rollwright.app.campaign import OpenCampaign, open_campaign
 from rollwright.app.campaign_record import results_folder
+from rollwright.app.open_campaign import OpenCampaign, open_campaign
 from rollwright.compare.record import ComparedModel, ComparisonRecord
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import sha256_hex

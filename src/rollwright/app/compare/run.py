@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.analysis.stages.honesty import Look
-from rollwright.app.campaign import OpenCampaign
 from rollwright.app.campaign_record import portable_uri, relative_file
 from rollwright.app.compare.basis import LOCKS, find_basis
 from rollwright.app.compare.opening import (
@@ -28,6 +27,7 @@ from rollwright.app.compare.opening import (
     worker_log,
 )
 from rollwright.app.compare.standing import EVALUATIONS, StandingComparison, environment_key
+from rollwright.app.open_campaign import OpenCampaign
 from rollwright.app.trials import open_book
 from rollwright.campaign.run import warm_features
 from rollwright.campaign.yaml.document import read_document

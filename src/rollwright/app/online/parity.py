@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from rollwright.app.campaign import OpenCampaign
 from rollwright.app.online.serving import open_serving
+from rollwright.app.open_campaign import OpenCampaign
 from rollwright.calendar.trading import Session, to_session
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
 from rollwright.campaign.combined_signal import combine_predictions

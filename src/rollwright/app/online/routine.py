@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from rollwright.app.campaign import OpenCampaign, open_campaign, plan_campaign
+from rollwright.app.campaign import plan_campaign
 from rollwright.app.campaign_record import portable_uri, relative_file
 from rollwright.app.online.aliases import mirror_aliases
 from rollwright.app.online.delivery import DeliveredSignal, deliver_published
@@ -19,6 +19,7 @@ from rollwright.app.online.managing import make_manager, make_members
 from rollwright.app.online.notify import tell_afterwards
 from rollwright.app.online.record import ServingRecord, find_serving, list_servings, write_serving
 from rollwright.app.online.serving import OpenServing, open_record, open_serving
+from rollwright.app.open_campaign import OpenCampaign, open_campaign
 from rollwright.calendar.trading import TradingCalendar, to_session
 from rollwright.campaign.online_section import CatchUp
 from rollwright.config.settings import Settings, load_settings

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollwright.app.campaign import OpenCampaign, open_campaign
 from rollwright.app.online.record import ServingRecord, find_serving, open_ledger_store, read_begun
+from rollwright.app.open_campaign import OpenCampaign, open_campaign
 from rollwright.campaign.online_section import OnlineSection
 from rollwright.config.context import Context, using
 from rollwright.config.settings import Settings

@@ -12,12 +12,13 @@ import pandas as pd
 
 from rollwright.analysis.records import SignalRecord
 from rollwright.analysis.signal import daily_ic
-from rollwright.app.campaign import open_campaign, plan_campaign
+from rollwright.app.campaign import plan_campaign
 from rollwright.app.campaign_record import relative_file
 from rollwright.app.online.managing import make_manager, make_members
 from rollwright.app.online.record import ServingRecord
 from rollwright.app.online.serving import OpenServing
 from rollwright.app.online.strategies import ServedMembers
+from rollwright.app.open_campaign import open_campaign
 from rollwright.calendar.trading import Session, SessionLike, to_session
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import using

@@ -42,7 +42,7 @@ def run_trials(
     Killed and given again, it goes on where it stopped and ends with the same trials. Exit code 1 when trials failed.
     """
     limit_libraries()  # before anything could import one
-    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.open_campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.search import run_search  # noqa: PLC0415 - keeps --help light
     from rollwright.app.search_results import read_search  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.search.show import show_report  # noqa: PLC0415 - as the other command
