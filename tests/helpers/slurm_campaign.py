@@ -31,6 +31,8 @@ class SlowLinear(LinearModel):
 """
 _REST = 2.0
 """Seconds that a requeued member waits before it may start again."""
+_SPREAD = 0.9
+"""Share of a campaign over which what is done to it is spread: at its end no member is left to lose its core."""
 _LINEAR = "class: LinearModel, module_path: rollwright.models.linear"
 _SETTINGS = '[cluster]\none_machine = true\nsbatch_options = ["--partition=low"]\n'
 
@@ -84,7 +86,7 @@ class Harm:
 
 
 class Attacker:
-    """Takes cores away from the workers, and lets nodes die, until it has done all it was told to or is stopped.
+    """Takes cores away from the workers, and lets nodes die, over the whole campaign, until it is stopped.
 
     Parameters
     ----------
@@ -97,16 +99,26 @@ class Attacker:
         Members that lose their core at a time.
     is_busy : callable
         Tells whether a node has windows in hand, so that its death takes some of them.
+    progress : callable
+        Tells which share of the campaign's windows is done: what is to be done is spread over nine tenths of them.
     """
 
     def __init__(
-        self, server: SlurmServer, *, preemptions: int, nodes: int, at_once: int, is_busy: Callable[[str], bool]
+        self,
+        server: SlurmServer,
+        *,
+        preemptions: int,
+        nodes: int,
+        at_once: int,
+        is_busy: Callable[[str], bool],
+        progress: Callable[[], float],
     ) -> None:
         self._server = server
         self._wanted = preemptions
         self._nodes = nodes
         self._at_once = at_once
         self._is_busy = is_busy
+        self._progress = progress
         self._clock = SystemClock()
         self._over = threading.Event()
         self._killed = self._lost = 0
@@ -147,7 +159,7 @@ class Attacker:
                 node = ("n1", "n2")[(self._killed + self._lost) % 2]
                 if self._is_busy(node):
                     self._take_node(node)
-            elif running and not waiting and done < self._wanted:
+            elif running and done < self._wanted * min(1.0, self._progress() / _SPREAD):
                 self._preempt()
             self._release(waiting, now)
             self._over.wait(0.2)

@@ -113,7 +113,14 @@ def test_preempted_members_and_nodes_that_die_lose_nothing_and_give_the_same_byt
             workers = cluster.run("squeue", "--noheader", f"--nodelist={node}", "--states=RUNNING", "--format=%i")
             return bool(workers) and store.stat("small").counts[Status.RUNNING] == jobs
 
-        attacker = Attacker(cluster, preemptions=sized(200, 6), nodes=sized(4, 2), at_once=sized(2, 1), is_busy=is_busy)
+        attacker = Attacker(
+            cluster,
+            preemptions=sized(200, 6),
+            nodes=sized(4, 2),
+            at_once=sized(3, 1),
+            is_busy=is_busy,
+            progress=lambda: store.stat("small").counts[Status.DONE] / windows,
+        )
         with attacker:
             disturbed = roll_on_slurm(file, jobs=jobs)
 
@@ -212,7 +219,9 @@ def test_a_worker_whose_time_is_over_goes_on_in_another_turn(cluster: slurm_serv
     settings = file.parent / "rollwright.toml"
     settings.write_text(settings.read_text() + "time_limit = 180\n")
     before = cluster.count_restarts()
-    with Attacker(cluster, preemptions=0, nodes=0, at_once=1, is_busy=lambda _: False):  # lets nobody be held
+    with Attacker(
+        cluster, preemptions=0, nodes=0, at_once=1, is_busy=lambda _: False, progress=lambda: 0.0
+    ):  # lets nobody be held
         roll_on_slurm(file, jobs=1)
     assert cluster.count_restarts() > before
     check_history(file, 25, lost_attempts=0)
