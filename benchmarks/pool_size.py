@@ -1,12 +1,12 @@
 """A pool of a million tasks: put, claim, count, list, collect, the commands that only look, and many workers at once.
 
-    python benchmarks/pool_size.py [--tasks 100000] [--workers 8] [--turns 400] [--stores sqlite postgres] [--full]
+    python benchmarks/pool_size.py [--tasks 100000] [--workers 8] [--turns 800] [--stores sqlite postgres] [--full]
 
 Each piece of work is done in a process of its own, at a tenth of the tasks and at all of them: its seconds, and how
 much more memory it takes at ten times the tasks. Then workers, a process each, turn through a pool: as fast as they
-can, for the CPU that a turn costs them and the server; and a few tens of turns a second in all, for how long a claim
-takes while the machine is not full. Last the connections of workers that wait for work are counted. `--full` is
-1,000,000 tasks, 64 workers and 200 idle ones.
+can, in turns with as many workers as there are cores, for what each core gets done; and in the pool of all the tasks a
+few tens of turns a second in all, for how long a claim takes while the machine is not full. Last the connections of
+workers that wait for work are counted. `--full` is 1,000,000 tasks, 64 workers and 200 idle ones.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import argparse
 import contextlib
 import json
 import multiprocessing
+import os
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+import machine
 import psutil
 import report
 
@@ -250,11 +253,15 @@ def _server_cpu(pid):
 
 
 def work(url, pid, *, workers, each, pause_for=0.0):
-    """Let `workers` processes turn; return each turn's seconds, the CPU seconds of a turn, and the seconds of all."""
+    """Let `workers` processes turn; return each turn's seconds, the CPU seconds of a turn, and the seconds of all.
+
+    Their tasks are the waiting ones of the pool, to which as many are added as it lacks.
+    """
     store = store_from_url(url)
-    store.put(
-        POOL, [NewTask.of({"run": f"{workers} {pause_for}", "x": number}) for number in range(workers * (each + 1))]
-    )
+    missing = workers * (each + 1) - store.count(POOL)[Status.WAITING]
+    if missing > 0:
+        store.put(POOL, [NewTask.of({"run": f"{workers} {pause_for}", "x": number}) for number in range(missing)])
+    done = store.count(POOL)[Status.DONE]
     store.close()
     close_sessions()  # nothing of this process is open when the others begin
     context = multiprocessing.get_context("fork")
@@ -273,37 +280,53 @@ def work(url, pid, *, workers, each, pause_for=0.0):
     seconds, server = time.perf_counter() - start, _server_cpu(pid) - before
     for process in running:
         process.join()
-    assert store.count(POOL)[Status.DONE] == workers * each
-    store.delete(POOL, None, running=True)
+    assert store.count(POOL)[Status.DONE] == done + workers * each
     store.close()
     times = sorted(one for found, _ in ended for one in found)
     return times, (server + sum(cpu for _, cpu in ended)) / (workers * each), seconds
 
 
-def crowd(server, given):
-    """Measure workers side by side; return rows and figures."""
-    url = postgres_server.new_database(server.url("postgres"))
+def crowd(server, given, large):
+    """Measure workers side by side; return rows and figures.
+
+    Each repeat has a fresh pool, so that no side passes over what another left. `large` is the pool of all the tasks,
+    in which workers turn while the machine is not full.
+    """
     pid, many = server.pid(), given.workers
-    _, alone, seconds = work(url, pid, workers=1, each=given.turns)
-    full, together, all_seconds = work(url, pid, workers=many, each=max(20, given.turns // many * 2))
-    calm, _, _ = work(url, pid, workers=many, each=given.calm, pause_for=many / given.rate)
-    rate = len(full) / all_seconds
-    print(f"  one worker: {given.turns / seconds:,.0f} turns per s; {many}: {rate:,.0f}")
-    print(f"  {many} as fast as they can: p50 {_at(full, 0.5):.1f} ms, p99 {_at(full, 0.99):.1f} ms of a turn")
-    case = f"PostgreSQL, {many} workers"
+    cores = len(os.sched_getaffinity(0))
+
+    def side(workers):
+        turns, cpu, seconds = work(
+            postgres_server.new_database(server.url("postgres")), pid, workers=workers, each=given.turns // workers
+        )
+        return turns, cpu, len(turns) / seconds
+
+    found = machine.interleaved(
+        {"one": partial(side, 1), "filled": partial(side, cores), "crowd": partial(side, many)}, given.repeats
+    )
+    calm, _, _ = work(large, pid, workers=many, each=given.calm, pause_for=many / given.rate)
+    per_s = {name: statistics.median(rate for _, _, rate in sides) for name, sides in found.items()}
+    cost = {name: statistics.median(cpu for _, cpu, _ in sides) * 1000 for name, sides in found.items()}
+    full = sorted(one for turns, _, _ in found["crowd"] for one in turns)
+    for name, workers in (("one", 1), ("filled", cores), ("crowd", many)):
+        print(f"  {workers} as fast as they can: {per_s[name]:,.0f} turns per s, {cost[name]:.2f} ms of CPU for each")
+    print(f"  p50 {_at(full, 0.5):.1f} ms, p99 {_at(full, 0.99):.1f} ms of a turn of the {many}")
+    pairs = [crowd / filled for (_, _, crowd), (_, _, filled) in zip(found["crowd"], found["filled"], strict=True)]
     rows = [
-        report.row("turns for a second of CPU / one worker's", alone / together, 0.7, at_least=True, case=case),
-        report.row(f"a turn at {given.rate:g} per s, p99", _at(calm, 0.99), 20, at_least=False, unit=" ms", case=case),
-    ]
+        report.row(
+            "turns per second of each core / of workers that are as many as the cores",
+            pairs, 0.7, at_least=True, case=f"PostgreSQL, {many} workers",
+        ),
+        report.row(
+            f"a turn at {given.rate:g} per s, p99", _at(calm, 0.99), 20,
+            at_least=False, unit=" ms", case=f"PostgreSQL, {given.tasks:,} tasks, {many} workers",
+        ),
+    ]  # fmt: skip
     return rows, {
-        "one worker": {"per s": given.turns / seconds, "cpu ms": alone * 1000},
-        f"{many} workers": {
-            "per s": rate,
-            "cpu ms": together * 1000,
-            "p50 ms": _at(full, 0.5),
-            "p99 ms": _at(full, 0.99),
-        },
-        f"{many} workers at {given.rate:g} per s": {"p50 ms": _at(calm, 0.5), "p99 ms": _at(calm, 0.99)},
+        "turns per s": per_s,
+        "cpu ms of a turn": cost,
+        "turn of the crowd": {"p50 ms": _at(full, 0.5), "p99 ms": _at(full, 0.99)},
+        f"turn at {given.rate:g} per s": {"p50 ms": _at(calm, 0.5), "p99 ms": _at(calm, 0.99)},
     }
 
 
@@ -407,7 +430,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--turns", type=int, default=400, help="of one worker; of many, twice as many in all")
+    parser.add_argument("--turns", type=int, default=800, help="of all workers that are as fast as they can be")
+    parser.add_argument("--repeats", type=int, default=5, help="of those")
     parser.add_argument("--calm", type=int, default=40, help="turns of each worker that pauses between them")
     parser.add_argument("--rate", type=float, default=40.0, help="turns per second of all of those")
     parser.add_argument("--stores", nargs="*", default=["sqlite", "postgres"])
@@ -416,11 +440,11 @@ def main():
     parser.add_argument("--idle", type=int, default=20, help="idle workers whose connections are counted")
     given = parser.parse_args()
     if given.full:
-        given.tasks, given.workers, given.turns, given.idle = 1_000_000, 64, 2000, 200
+        given.tasks, given.workers, given.turns, given.idle = 1_000_000, 64, 12_800, 200
     rows, figures = [], {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        server = None
+        server = large = None
         if "postgres" in given.stores and postgres_server.find_binaries() is not None:
             server = postgres_server.PostgresServer(Path(folder) / "pg", settings={"max_connections": "500"})
             server.start()
@@ -438,19 +462,19 @@ def main():
                         else f"sqlite:///{folder}/{count}.db"
                     )
                     sizes[count] = measure(url, count)
+                    large = url if postgres else large
                 if sizes:
                     rows += rows_of(name, sizes[given.tasks // 10], sizes[given.tasks], given.tasks)
                     figures[name] = {f"{count:,}": found for count, found in sizes.items()}
-            if server is not None:
-                more, told = crowd(server, given)
+            if server is not None and large is not None:
+                more, figures["workers"] = crowd(server, given, large)
                 rows += more
-                figures["workers"] = told
                 more, figures["idle"] = idle_workers(server, given.idle)
                 rows += more
         finally:
             if server is not None:
                 server.remove()
-    return report.finish("pool_size", rows, path=given.json, figures=figures)
+    return report.finish("pool_size", rows, path=given.json, repeats=given.repeats, figures=figures)
 
 
 if __name__ == "__main__":
