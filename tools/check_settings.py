@@ -47,6 +47,7 @@ MEANING: Final = {
     "worker.tags": "what workers started here have, as `gpu`, for tasks that need it",
     "worker.memory": "GB a worker has for one task, as `16G`; tasks that need more are left to others",
     "worker.store_patience": "seconds a worker goes on without an answer from the pool's store before it gives up",
+    "worker.drain": "seconds a worker that is told to end goes on with what it has in hand; then it gives it back",
     "tracking.uri": "MLflow's tracking store",
     "tracking.artifacts": "folder of recorded artifacts, or an [address](many-machines.md#storage-apart), as "
     "`s3://BUCKET/FOLDER`",

@@ -29,6 +29,8 @@ def load(folder: Path, values: Mapping[str, object]) -> Settings:
         ({"cluster.memory": 16.0}, 4, ("--memory", "4G")),
         ({"cluster.memory": 16.0, "worker.memory": "3.5G"}, 4, ("--memory", "3.5G")),
         ({"worker.memory": 8.0}, 4, ("--memory", "8G")),
+        ({"worker.drain": 4.0}, 1, ()),
+        ({"worker.drain": 90.0}, 1, ("--drain", "90")),
     ],
 )
 def test_a_worker_says_what_it_was_given(
@@ -65,8 +67,9 @@ def test_the_command_takes_what_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its words are options that ``rollwright worker run`` has: it fails for want of the campaign alone."""
-    settings = load(tmp_path, {"cluster.gpus": 1, "cluster.memory": 16.0})
+    settings = load(tmp_path, {"cluster.gpus": 1, "cluster.memory": 16.0, "worker.drain": 90.0})
     command = make_command(settings, "alpha", open_launcher(settings, "local"), jobs=3)
+    assert command.notice > 90
     monkeypatch.chdir(tmp_path)
     assert run([*command.words[3:]]) == 2
     assert "no campaign was started" in capsys.readouterr().err

@@ -163,6 +163,17 @@ def test_a_systemd_unit_is_printed_or_written_once(capsys, campaign, tmp_path):
     assert "there already" in capsys.readouterr().err
 
 
+def test_a_service_waits_for_as_long_as_its_worker_drains(capsys, campaign):
+    stops = {}
+    for drain, words in (("set", ["--drain", "100"]), ("usual", [])):
+        assert run(["worker", "install", "c", *words, "--kind", "systemd", "--print"]) == 0
+        (stops[drain],) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("TimeoutStopSec=")]
+    assert stops == {"set": "TimeoutStopSec=130", "usual": "TimeoutStopSec=10"}
+    (campaign / "rollwright.toml").write_text("[worker]\ndrain = 20.0\n")
+    assert run(["worker", "install", "c", "--kind", "systemd", "--print"]) == 0
+    assert "TimeoutStopSec=30\n" in capsys.readouterr().out
+
+
 def test_a_service_that_somebody_changed_is_replaced_only_by_force(capsys, campaign, tmp_path):
     given = ["worker", "install", "--kind", "launchd"]
     assert run(given) == 0

@@ -34,7 +34,14 @@ _REST = 2.0
 _SPREAD = 0.9
 """Share of a campaign over which what is done to it is spread: at its end no member is left to lose its core."""
 _LINEAR = "class: LinearModel, module_path: rollwright.models.linear"
-_SETTINGS = '[cluster]\none_machine = true\nsbatch_options = ["--partition=low"]\n'
+_SETTINGS = """\
+[worker]
+drain = 6.0
+[cluster]
+one_machine = true
+sbatch_options = ["--partition=low"]
+"""
+"""The cluster of the tests gives a member seven seconds to end."""
 
 
 def make_slow_project(folder: Path, *, windows: int, seconds: float = 0.0) -> Path:
@@ -96,7 +103,7 @@ class Attacker:
     nodes : int
         How many times a node dies: each second time what runs there goes on, unknown to the controller.
     at_once : int
-        Members that lose their core at a time.
+        How many may be losing their core at a time; they are told one after another, as real ones are.
     is_busy : callable
         Tells whether a node has windows in hand, so that its death takes some of them.
     progress : callable
@@ -180,13 +187,10 @@ class Attacker:
         return [pair[0] for pair in pairs if pair[1] == "RUNNING"], [pair[0] for pair in pairs if pair[1] == "PENDING"]
 
     def _preempt(self) -> None:
-        """Let jobs of a higher partition take that many cores, for a moment."""
-        if self._server.run("squeue", "--noheader", "--partition=high", "--format=%i").strip():
-            return
-        members = f"--array=1-{self._at_once}"
-        self._server.run(
-            "sbatch", "--no-requeue", "--partition=high", members, "--output=/dev/null", "--wrap=sleep 0.3"
-        )
+        """Let a job of a higher partition take a core for a moment."""
+        taking = self._server.run("squeue", "--noheader", "--partition=high", "--format=%i").split()
+        if len(taking) < self._at_once:
+            self._server.run("sbatch", "--no-requeue", "--partition=high", "--output=/dev/null", "--wrap=sleep 0.3")
 
     def _is_node_due(self, preempted: int) -> bool:
         done = self._killed + self._lost

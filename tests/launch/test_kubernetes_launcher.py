@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,8 @@ def test_each_worker_gets_what_it_was_promised_and_no_more_rights_than_it_needs(
     assert pod["activeDeadlineSeconds"] >= 90 + pod["terminationGracePeriodSeconds"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
+    (job,) = load(make_launcher().describe(3, replace(make_command(), drain=100.0), FULL))
+    assert job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 110  # what it drains, and a little more
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 

@@ -117,7 +117,7 @@ def test_preempted_members_and_nodes_that_die_lose_nothing_and_give_the_same_byt
             cluster,
             preemptions=sized(200, 6),
             nodes=sized(4, 2),
-            at_once=sized(3, 1),
+            at_once=sized(4, 1),
             is_busy=is_busy,
             progress=lambda: store.stat("small").counts[Status.DONE] / windows,
         )

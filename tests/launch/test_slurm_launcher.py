@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -189,6 +190,13 @@ def test_a_time_limit_of_which_slurm_would_tell_at_once_is_refused(slurm: Path, 
     with pytest.raises(ConfigError, match=f"a time limit of {seconds:g} s is too short") as caught:
         SlurmLauncher(project="p1").submit(1, make_command(tmp_path), Resources(seconds=seconds))
     assert "180" in str(caught.value)
+
+
+def test_a_worker_that_drains_for_long_is_told_that_much_before_its_time_is_over(slurm: Path, tmp_path: Path) -> None:
+    launcher, command = SlurmLauncher(project="p1"), replace(make_command(tmp_path), drain=100.0)
+    assert "--signal=B:USR1@140" in launcher.describe(1, command, Resources(seconds=300.0))
+    with pytest.raises(ConfigError, match="tells a worker of its end 140 to 200 s before"):
+        launcher.describe(1, command, Resources(seconds=240.0))
 
 
 @pytest.mark.parametrize("name", ["TERM", "USR1"])

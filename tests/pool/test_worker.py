@@ -47,16 +47,14 @@ def until(condition, seconds=10.0):
     return found
 
 
-def start_worker_process(path, *, entry, lease=30.0, slots=1, grace=4.0, **options):
+def start_worker_process(path, *, entry, lease=30.0, slots=1, drain=4.0, **options):
     """Start a whole worker, parent and slots, as a process of its own."""
     code = f"""
-import rollwright.pool.worker.loop as loop
 from rollwright.config.settings import load_settings
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.worker import TaskFunction, Worker
-loop.GRACE = {grace}
 Worker(store=SqliteStore({str(path)!r}), pool="p", function=TaskFunction(entry={entry!r}), slots={slots}, lease={lease},
-       settings=load_settings({{"trust.folder": {str(HERE)!r}}})).run()
+       settings=load_settings({{"trust.folder": {str(HERE)!r}, "worker.drain": {drain}}})).run()
 """
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, **options)
 
@@ -260,10 +258,8 @@ print(json.dumps(sorted(ids.items())))
 # -- stopping ----------------------------------------------------------------------------------------------------
 
 
-def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(
-    manager, file_store, trusting, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("rollwright.pool.worker.loop.GRACE", 0.1)
+def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(manager, file_store, trusting, tmp_path):
+    trusting = trusting.with_values({"worker.drain": 0.1}, origin="test")
     log, definitions = naps(tmp_path, seconds=60, count=2)
     manager.create_task(definitions)
     running = worker(file_store, trusting, "functions.py:nap")
@@ -284,6 +280,29 @@ def test_a_task_that_ends_within_the_grace_counts(manager, file_store, trusting,
     assert manager.task_stat() == {"waiting": 1, "done": 1}
 
 
+def test_a_worker_goes_on_with_what_it_has_in_hand_for_as_long_as_it_was_set(manager, file_store, trusting, tmp_path):
+    """Longer than the lease, which is renewed meanwhile, so that nobody else is given the task."""
+    log, definitions = naps(tmp_path, seconds=6, count=2)
+    manager.create_task(definitions)
+    trusting = trusting.with_values({"worker.drain": 30.0}, origin="test")
+    running = worker(file_store, trusting, "functions.py:nap", lease=2.0)
+    told = []
+
+    def stop_and_look():
+        napping(log)
+        running.stop()
+        time.sleep(3)
+        told.append(file_store.reap("p"))
+
+    looking = threading.Thread(target=stop_and_look)
+    looking.start()
+    report = running.run()
+    looking.join()
+    assert told == [[]]
+    assert (report.done, report.released, report.interrupted) == (1, 0, True)
+    assert manager.task_stat() == {"waiting": 1, "done": 1}
+
+
 def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_store, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
@@ -300,7 +319,7 @@ def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_
 def test_i22_one_sigterm_that_comes_in_two_ways_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="functions.py:nap", grace=0.3)
+    process = start_worker_process(file_store.path, entry="functions.py:nap", drain=0.3)
     napping(log)
     for _ in range(2):  # an engine tells all processes of a job, and its shell passes on what it was told
         process.terminate()
@@ -313,7 +332,7 @@ def test_i22_one_sigterm_that_comes_in_two_ways_lets_the_worker_give_its_task_ba
 def test_i22_sigterm_to_the_whole_group_still_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="functions.py:nap", grace=0.3, start_new_session=True)
+    process = start_worker_process(file_store.path, entry="functions.py:nap", drain=0.3, start_new_session=True)
     (slot,) = napping(log)
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(5) == 0

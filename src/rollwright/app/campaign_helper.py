@@ -31,14 +31,21 @@ __all__ = ["help_campaign", "help_campaigns", "with_typed"]
 
 
 def with_typed(
-    settings: Settings, *, tags: Sequence[str] = (), memory: float | None = None, trusted: Sequence[str] = ()
+    settings: Settings,
+    *,
+    tags: Sequence[str] = (),
+    memory: float | None = None,
+    trusted: Sequence[str] = (),
+    drain: float | None = None,
 ) -> Settings:
-    """Return settings with what was typed for one worker: what it has, and modules it trusts."""
+    """Return settings with what was typed for one worker: what it has, what it trusts, and how long it drains."""
     values: dict[str, object] = {}
     if tags:
         values["worker.tags"] = tuple(dict.fromkeys((*settings.worker.tags, *tags)))
     if memory is not None:
         values["worker.memory"] = memory
+    if drain is not None:
+        values["worker.drain"] = drain
     if trusted:
         values["trust.modules"] = (*settings.trust.modules, *trusted)
     return settings.with_values(values, origin="command line") if values else settings
@@ -53,6 +60,7 @@ def help_campaign(
     tags: Sequence[str] = (),
     memory: float | None = None,
     trusted: Sequence[str] = (),
+    drain: float | None = None,
     project: Path | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
     fork: bool = False,
@@ -73,6 +81,8 @@ def help_campaign(
         GB it has for one window, over the settings.
     trusted : sequence of str
         Modules to trust beside those of the settings.
+    drain : float, optional
+        Seconds for what it has in hand when it is told to end, over the settings.
     project : Path, optional
     on_event : callable, optional
         Called with each event and the name of the window it is about, if it is about one.
@@ -80,7 +90,7 @@ def help_campaign(
         As `roll_campaign` takes it.
     """
     campaign = reopen_campaign(name, project=project)
-    settings = with_typed(campaign.settings, tags=tags, memory=memory, trusted=trusted)
+    settings = with_typed(campaign.settings, tags=tags, memory=memory, trusted=trusted, drain=drain)
     with WarmSlots() as warm:
         warm_workers(warm, settings, _list_templates(campaign.config), fork=jobs if fork else 0)
         with closing(store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)) as store, using(settings):
@@ -105,6 +115,7 @@ def help_campaigns(
     tags: Sequence[str] = (),
     memory: float | None = None,
     trusted: Sequence[str] = (),
+    drain: float | None = None,
     project: Path | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
 ) -> WorkerReport:
@@ -116,7 +127,7 @@ def help_campaigns(
         The campaigns; all that were started here if None.
     jobs : int
         Windows of all campaigns together that are trained at the same time.
-    until_empty, query, tags, memory, trusted, project, on_event
+    until_empty, query, tags, memory, trusted, drain, project, on_event
         As in `help_campaign`.
 
     Raises
@@ -130,7 +141,9 @@ def help_campaigns(
     if not chosen:
         raise ConfigError("no campaign was started here", hint="start one: rollwright roll FILE")
     campaigns = [reopen_campaign(name, project=project) for name in dict.fromkeys(chosen)]
-    settings = {one.name: with_typed(one.settings, tags=tags, memory=memory, trusted=trusted) for one in campaigns}
+    settings = {
+        one.name: with_typed(one.settings, tags=tags, memory=memory, trusted=trusted, drain=drain) for one in campaigns
+    }
     stores = {name: store_from_url(one.resolve_url(one.pool.url), patience=1.0) for name, one in settings.items()}
 
     def read(pools: Sequence[str]) -> list[PoolShare]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from rollwright.app.campaign_record import find_campaign
 from rollwright.app.elastic import ElasticController, ElasticTerms, ScalingStep
-from rollwright.config.settings import Settings, load_settings
+from rollwright.config.settings import DRAIN, Settings, load_settings
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError
@@ -100,6 +100,8 @@ def make_command(
     offer = make_offer(settings, jobs=jobs)
     has = [word for tag in sorted(offer.tags) for word in ("--tag", tag)]
     has += ["--memory", f"{offer.memory:.15g}G"] if offer.memory is not None else []
+    drain = settings.worker.drain
+    has += ["--drain", f"{drain:.15g}"] if drain != DRAIN else []
     waits = "--until-empty" if until_empty else "--keep-waiting"
     return WorkerCommand(
         name=name,
@@ -107,6 +109,7 @@ def make_command(
         folder=settings.root,
         logs=settings.state_dir / "logs" / name,
         ends=until_empty,
+        drain=drain,
     )
 
 

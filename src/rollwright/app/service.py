@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import plistlib
 import re
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from rollwright.config.settings import DRAIN
 from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, read_whole
 from rollwright.errors import ConfigError
@@ -27,8 +29,6 @@ __all__ = [
 ServiceKind = Literal["systemd", "launchd"]
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_STOP_SECONDS: Final = 10
-"""A worker gives its tasks back within five seconds; what is still there after that hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,13 @@ def detect_service_kind() -> ServiceKind:
 
 
 def make_service(
-    campaign: str, *, folder: Path, arguments: Sequence[str], kind: ServiceKind, home: Path | None = None
+    campaign: str,
+    *,
+    folder: Path,
+    arguments: Sequence[str],
+    kind: ServiceKind,
+    home: Path | None = None,
+    drain: float = DRAIN,
 ) -> ServiceFile:
     """Return the service that runs ``rollwright worker`` for a campaign.
 
@@ -72,6 +78,8 @@ def make_service(
         ``systemd`` or ``launchd``.
     home : Path, optional
         The user's; the process's own if not given.
+    drain : float
+        Seconds that the worker goes on when it is told to end; the service manager waits a little longer.
 
     Raises
     ------
@@ -82,11 +90,16 @@ def make_service(
     check_words([str(folder), *command])
     place = home if home is not None else Path.home()
     if kind == "launchd":
-        return _make_launchd(campaign, folder, command, place)
-    return _make_systemd(campaign, folder, command, place)
+        return _make_launchd(campaign, folder, command, place, _stop_seconds(drain))
+    return _make_systemd(campaign, folder, command, place, _stop_seconds(drain))
 
 
-def _make_systemd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
+def _stop_seconds(drain: float) -> int:
+    """Return after how many seconds what is still there hangs."""
+    return math.ceil(1.25 * drain + 5)
+
+
+def _make_systemd(campaign: str, folder: Path, command: Sequence[str], home: Path, stop_seconds: int) -> ServiceFile:
     name = f"rollwright-{campaign}.service"
     line = " ".join(quote_word(word) for word in command)
     text = f"""\
@@ -101,7 +114,7 @@ Restart=on-failure
 RestartSec=10
 # The worker alone ends its slots, and gives their tasks back; what is left after that is killed.
 KillMode=mixed
-TimeoutStopSec={_STOP_SECONDS}
+TimeoutStopSec={stop_seconds}
 Nice=10
 
 [Install]
@@ -136,7 +149,7 @@ def quote_word(word: str) -> str:
     return f'"{word}"'
 
 
-def _make_launchd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
+def _make_launchd(campaign: str, folder: Path, command: Sequence[str], home: Path, stop_seconds: int) -> ServiceFile:
     label = f"org.rollwright.worker.{campaign}"
     path = home / "Library" / "LaunchAgents" / f"{label}.plist"
     log = home / "Library" / "Logs" / f"{label}.log"
@@ -147,7 +160,7 @@ def _make_launchd(campaign: str, folder: Path, command: Sequence[str], home: Pat
         "RunAtLoad": True,
         "KeepAlive": {"SuccessfulExit": False},
         "ThrottleInterval": 10,
-        "ExitTimeOut": _STOP_SECONDS,
+        "ExitTimeOut": stop_seconds,
         "Nice": 10,
         "StandardErrorPath": str(log),
         "StandardOutPath": str(log),

@@ -27,6 +27,7 @@ def help_pool(
     tags: Sequence[str] = (),
     memory: float | None = None,
     trusted: Sequence[str] = (),
+    drain: float | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
 ) -> WorkerReport:
     """Train tasks that a trainer put into a pool; what ``rollwright worker POOL --experiment NAME`` does.
@@ -49,6 +50,8 @@ def help_pool(
         GB it has for one task, over the settings.
     trusted : sequence of str
         Modules to trust beside those of the settings.
+    drain : float, optional
+        Seconds for what it has in hand when it is told to end, over the settings.
     on_event : callable, optional
         Called with each event and the name of the window it is about, if it is about one.
 
@@ -57,7 +60,7 @@ def help_pool(
     ConfigError
         When the store has no pool of that name.
     """
-    settings = with_typed(settings_for_child(), tags=tags, memory=memory, trusted=trusted)
+    settings = with_typed(settings_for_child(), tags=tags, memory=memory, trusted=trusted, drain=drain)
     tell = on_event if on_event is not None else (lambda _event, _name: None)
     with open_pool(pool, url) as manager, using(settings):
         names = WindowNames(manager.store, pool)

@@ -44,6 +44,16 @@ TrustOption = Annotated[
     list[str] | None,
     typer.Option("--trust", metavar="MODULE", help="A module whose classes tasks may name.", show_default=False),
 ]
+Drain = Annotated[
+    float | None,
+    typer.Option(
+        "--drain",
+        metavar="SECONDS",
+        min=0.0,
+        help="How long it goes on with what it has in hand when it is told to end; worker.drain if not given.",
+        show_default=False,
+    ),
+]
 UntilEmpty = Annotated[bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")]
 Experiment = Annotated[
     str | None,
@@ -96,11 +106,14 @@ def run_command(
     tags: Tags = None,
     memory: GivenMemory = None,
     trusted: TrustOption = None,
+    drain: Drain = None,
     experiment: Experiment = None,
     prepared: Prepared = False,
     url: Url = None,
 ) -> int:
     """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back.
+
+    Told once it goes on for `--drain` seconds with what it has in hand; told again it is gone at once.
 
     With --experiment or --prepared NAME is any pool, as TrainerRM and DelayTrainerRM fill them.
     """
@@ -114,6 +127,7 @@ def run_command(
         "tags": tuple(tags or ()),
         "memory": memory,
         "trusted": tuple(trusted or ()),
+        "drain": drain,
         "on_event": tell_event,
     }
     with clean_stdout():
@@ -153,6 +167,7 @@ def join_command(
     tags: Tags = None,
     memory: GivenMemory = None,
     trusted: TrustOption = None,
+    drain: Drain = None,
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Take a bundle though a later one of its project was here.")
     ] = False,
@@ -182,6 +197,7 @@ def join_command(
             tags=tuple(tags or ()),
             memory=memory,
             trusted=tuple(trusted or ()),
+            drain=drain,
             project=joined.folder,
             on_event=tell_event,
             fork=True,
@@ -235,6 +251,7 @@ def install_command(
     where: Where = None,
     tags: Tags = None,
     memory: GivenMemory = None,
+    drain: Drain = None,
     kind: Annotated[
         Literal["systemd", "launchd"] | None,
         typer.Option(help="The service manager; this system's if not given.", show_default=False),
@@ -245,6 +262,7 @@ def install_command(
     """Write a systemd unit or launchd agent of this user that keeps a worker waiting for the campaign's windows."""
     from rollwright.app.campaign_record import find_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.service import detect_service_kind, make_service, write_service  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import load_settings  # noqa: PLC0415 - keeps --help light
 
     make_selection(where).query()
     for tag in tags or ():
@@ -256,7 +274,15 @@ def install_command(
             arguments += [option, value]
     if memory is not None:
         arguments += ["--memory", f"{memory:g}G"]
-    service = make_service(campaign, folder=folder, arguments=arguments, kind=kind or detect_service_kind())
+    if drain is not None:
+        arguments += ["--drain", f"{drain:.15g}"]
+    service = make_service(
+        campaign,
+        folder=folder,
+        arguments=arguments,
+        kind=kind or detect_service_kind(),
+        drain=drain if drain is not None else load_settings(start=folder).worker.drain,
+    )
     if only_print:
         print(service.text, end="")
         return

@@ -41,6 +41,8 @@ PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
 _SESSIONS_A_YEAR: Final = {"cn": 238.0, "tw": 238.0, "us": 252.0}
 ENV_PREFIX: Final = "ROLLWRIGHT_"
+DRAIN: Final = 4.0
+"""Seconds that a worker which is told to end gives the tasks in hand, if nothing else is set: it is gone after five."""
 TAG: Final = "^[a-z][a-z0-9_-]{0,39}$"
 """What names something that a worker has."""
 _HOLDOUT: Final = "data.holdout"
@@ -162,6 +164,7 @@ class WorkerSettings(_Section):
     task_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     task_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     store_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300.0
+    drain: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = DRAIN
     tags: tuple[Annotated[str, Field(pattern=TAG)], ...] = ()
     memory: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_read_size)] = None
 

@@ -42,8 +42,6 @@ INDEX: Final = "batch.kubernetes.io/job-completion-index"
 _NAME: Final = "app.kubernetes.io/name"
 _PROJECT: Final = "rollwright/project"
 
-_DRAIN: Final = 30
-"""Seconds from SIGTERM to SIGKILL; a worker gives its tasks back within five."""
 _TOLD: Final = 143
 """What the script ends with when it was told to end: the worker is started again where the engine wants one."""
 _TRIES: Final = 3
@@ -320,16 +318,17 @@ def _template(
     plan: PodPlan, project: str, name: str, command: WorkerCommand, resources: Resources, *, policy: str
 ) -> dict[str, Any]:
     limit = 0 if resources.seconds is None else max(1, math.ceil(resources.seconds))
+    notice = math.ceil(command.notice)
     spec: dict[str, Any] = {
         "restartPolicy": policy,
-        "terminationGracePeriodSeconds": _DRAIN,
+        "terminationGracePeriodSeconds": notice,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(plan, command, resources, limit)],
     }
     if limit and policy == "Never":
-        spec["activeDeadlineSeconds"] = limit + 2 * _DRAIN  # for a worker that does not end when it is told
+        spec["activeDeadlineSeconds"] = limit + 2 * notice  # for a worker that does not end when it is told
     if plan.volume is not None:
         spec["volumes"] = [{"name": "project", "persistentVolumeClaim": {"claimName": plan.volume}}]
     metadata = {"labels": _labels(project, command.name, name), "annotations": {CAMPAIGN: command.name}}

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from rollwright.config.settings import DRAIN
+
 __all__ = ["LaunchedWorker", "Launcher", "LauncherTraits", "Resources", "WorkerCommand", "WorkerState"]
 
 WorkerState: TypeAlias = Literal["pending", "running", "ending"]
@@ -85,6 +87,8 @@ class WorkerCommand:
         Variables beside those of this process.
     ends : bool
         Whether it ends by itself when nothing is left to do.
+    drain : float
+        Seconds that it goes on with what it has in hand after it was told to end.
     """
 
     name: str
@@ -93,6 +97,12 @@ class WorkerCommand:
     logs: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     ends: bool = True
+    drain: float = DRAIN
+
+    @property
+    def notice(self) -> float:
+        """Seconds between telling it and ending it by force that let it give back, without haste, what is left then."""
+        return max(30.0, 1.25 * self.drain + 15.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ class RayLauncher:
             while len(made) < count:
                 worker_id = secrets.token_hex(8)
                 actor.options(name=f"{worker_id}/{command.name}", **options).remote(
-                    words, str(command.folder), str(command.logs / f"ray-{worker_id}.log"), environ
+                    words, str(command.folder), str(command.logs / f"ray-{worker_id}.log"), environ, command.notice
                 )
                 made.append(worker_id)
         except (self._ray.exceptions.RayError, ValueError, OSError) as error:

@@ -16,9 +16,6 @@ from rollwright.core.optional import require
 
 __all__ = ["WorkerProcess"]
 
-_PATIENCE: Final = 30.0
-"""Seconds from SIGTERM to SIGKILL; a worker gives its tasks back within five."""
-
 _GUARD: Final = """\
 import os, subprocess, sys, threading
 if os.fork():
@@ -43,7 +40,7 @@ class WorkerProcess:
     """A worker of a node: it is started with the actor, and the actor ends with it.
 
     Guarantees: the process does not outlive the actor for more than a moment. It is told by SIGTERM when the actor is
-    gone, as when its node is taken away, or by `drain`; what has not ended half a minute later is killed.
+    gone, as when its node is taken away, or by `drain`; what has not ended `notice` seconds later is killed.
 
     Parameters
     ----------
@@ -54,15 +51,19 @@ class WorkerProcess:
         The file that what it prints goes to.
     environ : mapping of str to str
         Variables beside those of the node.
+    notice : float
+        Seconds from SIGTERM to SIGKILL.
     """
 
-    def __init__(self, words: Sequence[str], folder: str, log: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: Sequence[str], folder: str, log: str, environ: Mapping[str, str], notice: float = 30.0
+    ) -> None:
         self._ending = threading.Event()
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         read, self._alive = os.pipe()
         with Path(log).open("ab") as output:
             self._guard = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-S", "-c", _GUARD, str(read), str(_PATIENCE), *words],
+                [sys.executable, "-S", "-c", _GUARD, str(read), str(notice), *words],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -25,9 +25,9 @@ _HINTS: Final = ProgramHints(
     refused="see what the cluster offers: sinfo, sacctmgr",
 )
 _NOTICE: Final = 60
-"""Seconds before the end of its time at which a worker is told; it needs five."""
-_SHORTEST: Final = 180.0
-"""Seconds of the shortest time limit: Slurm may tell a minute too early, and a worker told at once would do nothing."""
+"""Seconds, at least, before the end of its time at which a worker is told."""
+_SHORTEST: Final = 120.0
+"""Seconds of a time limit before the notice: Slurm may tell a minute early, and one told at once would do nothing."""
 _REQUEUING: Final = 30.0
 """Seconds in which a member that was ending when it was cancelled has ended, or waits to be started again."""
 _LOOK: Final = 0.5
@@ -153,16 +153,17 @@ class SlurmLauncher:
         return f"{words} <<'EOF'\n{_make_script(command)}EOF\n"
 
     def _command(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
-        if resources.seconds is not None and resources.seconds < _SHORTEST:
+        notice = max(_NOTICE, math.ceil(command.notice))
+        if resources.seconds is not None and resources.seconds < _SHORTEST + notice:
             raise ConfigError(
                 f"a time limit of {resources.seconds:g} s is too short for Slurm, which counts in minutes and tells a "
-                "worker of its end up to two minutes before",
-                hint=f"set cluster.time_limit to {_SHORTEST:g} or more, or leave it to the partition",
+                f"worker of its end {notice} to {notice + 60} s before",
+                hint=f"set cluster.time_limit to {_SHORTEST + notice:g} or more, or leave it to the partition",
             )
         words = [
             "sbatch", "--parsable", "--requeue", "--open-mode=append", "--no-kill=off", f"--array=1-{count}",
             f"--job-name={self._job_name(command.name)}", f"--chdir={command.folder}",
-            f"--output={command.logs}/slurm-%A_%a.log", f"--signal=B:USR1@{_NOTICE}",
+            f"--output={command.logs}/slurm-%A_%a.log", f"--signal=B:USR1@{notice}",
             f"--cpus-per-task={resources.cores}",
         ]  # fmt: skip
         words += [f"--mem={math.ceil(resources.memory * 1000)}M"] if resources.memory is not None else []

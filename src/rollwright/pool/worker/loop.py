@@ -32,9 +32,6 @@ __all__ = ["AttemptEnd", "Executor", "WorkLoop"]
 
 _logger = logging.getLogger("rollwright.pool")
 
-GRACE: Final = 4.0
-"""Seconds tasks in hand may go on after the loop was told to stop, so that all is over within five."""
-
 _CHECK_OTHERS: Final = 0.25
 """Seconds between checks whether others are done, when nothing is left but what they run."""
 
@@ -142,6 +139,9 @@ class WorkLoop:
         Seconds between looks for work while the store notifies of none.
     patience : float
         Seconds a store may be unreachable.
+    drain : float
+        Seconds that tasks in hand may go on after the loop was told to stop; half of them while the store is
+        unreachable.
     clock : Clock
     until_empty : bool
         True: end when no task is left to take. False: go on until told to stop.
@@ -169,6 +169,7 @@ class WorkLoop:
         backoff: Backoff,
         poll: float,
         patience: float,
+        drain: float,
         clock: Clock,
         until_empty: bool = True,
         wait_for_others: bool = True,
@@ -190,6 +191,7 @@ class WorkLoop:
         self._backoff = backoff
         self._poll = poll
         self._clock = clock
+        self._drain = drain
         self._until_empty = until_empty
         self._wait_for_others = wait_for_others
         self._on_event = on_event
@@ -534,11 +536,11 @@ class WorkLoop:
     def _wind_up(self) -> None:
         """Let the tasks in hand finish for a moment, then give them back."""
         self._executor.drain()
-        self._emit("stopping", None, None, f"up to {GRACE:g} s for the tasks in hand")
-        end = self._clock.monotonic() + (GRACE / 2 if self._reconnect.lost else GRACE)
+        self._emit("stopping", None, None, f"up to {self._drain:g} s for the tasks in hand")
+        end = self._clock.monotonic() + (self._drain / 2 if self._reconnect.lost else self._drain)
         while not self._is_idle() and (left := end - self._clock.monotonic()) > 0:
             self._collect(min(left, self._request.lease / 3))
-            if self._outcomes and not self._reconnect.lost:
+            if (self._outcomes and not self._reconnect.lost) or self._clock.monotonic() >= self._next_renewal:
                 self._try(self._settle_all)
         for lease in [*self._executor.leases]:
             self._executor.drop(lease)
@@ -549,7 +551,7 @@ class WorkLoop:
             _logger.warning("worker.unsettled pool=%s tasks=%s", self._request.pool, tasks)
 
     def _settle_all(self) -> bool:
-        if self._reconnect.lost:
+        if self._reconnect.lost or self._clock.monotonic() >= self._next_renewal:
             self._renew()
         self._settle(limit=0)
         self._wake_divided()

@@ -51,8 +51,9 @@ class Worker:
     This process claims, renews and settles for its slots, and holds the one connection to the store; a slot only runs
     the task function. Guarantees: a slot that dies costs its task one attempt and nobody else anything; a slot dies
     with this process, within a second, however it went; told to stop (SIGTERM, SIGINT or `stop`), it claims nothing
-    more, waits a few seconds for the tasks in hand, gives the rest back without using an attempt, and is gone within
-    five; told again a second later, it is gone at once. What a task that lost its lease still returns is thrown away.
+    more, waits ``worker.drain`` seconds (4) for the tasks in hand, gives the rest back without using an attempt, and is
+    gone within a second more; told again a second later, it is gone at once. What a task that lost its lease still
+    returns is thrown away.
     A store that stops answering is waited for ``worker.store_patience`` seconds: tasks in hand go on, and what they
     return is kept and committed when the store is back; what somebody else was given meanwhile is refused by the fence.
 
@@ -181,6 +182,7 @@ class Worker:
             backoff=backoff,
             poll=poll if poll is not None else settings.pool.poll,
             patience=settings.worker.store_patience,
+            drain=settings.worker.drain,
             clock=clock,
             until_empty=until_empty,
             memory_limit=settings.worker.memory_limit,
@@ -353,6 +355,7 @@ def work_through(
         backoff=DEFAULT_BACKOFF,
         poll=manager.poll,
         patience=settings.worker.store_patience,
+        drain=settings.worker.drain,
         clock=clock,
         wait_for_others=bool(also),
         listen=isolated or manager.listens,
