@@ -15,66 +15,22 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pool_workers import gone, make_worker, napping, naps, start_worker_process, until
 from rollwright.config.context import install
 from rollwright.core import canonical
 from rollwright.errors import ConfigError, ConstructError, StoreUnavailableError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.backoff import Backoff
-from rollwright.pool.worker.worker import TaskFunction, Worker, run_task
+from rollwright.pool.worker.worker import TaskFunction, run_task
 
 HERE = Path(__file__).parent
 QUICK = Backoff(base=0.01, cap=0.01)
 
 
-def worker(store, settings, entry="functions.py:double", **options):
-    given = {"slots": 1, "lease": 30.0, "backoff": QUICK, **options}
-    kwargs = given.pop("kwargs", {})
-    return Worker(store=store, pool="p", function=TaskFunction(entry=entry, kwargs=kwargs), settings=settings, **given)
-
-
 @pytest.fixture
 def manager(file_store):
     return TaskManager("p", store=file_store, max_attempts=2)
-
-
-def until(condition, seconds=10.0):
-    """Wait for something another process does; fails loudly rather than waiting for ever."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
-    return found
-
-
-def start_worker_process(path, *, entry, lease=30.0, slots=1, drain=4.0, **options):
-    """Start a whole worker, parent and slots, as a process of its own."""
-    code = f"""
-from rollwright.config.settings import load_settings
-from rollwright.pool.stores.sqlite.store import SqliteStore
-from rollwright.pool.worker.worker import TaskFunction, Worker
-Worker(store=SqliteStore({str(path)!r}), pool="p", function=TaskFunction(entry={entry!r}), slots={slots}, lease={lease},
-       settings=load_settings({{"trust.folder": {str(HERE)!r}, "worker.drain": {drain}}})).run()
-"""
-    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, **options)
-
-
-def gone(pid):
-    """Tell whether a process has ended; where nobody reaps orphans it stays behind as a zombie."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def naps(tmp_path, *, seconds, count=1):
-    log = tmp_path / "naps.log"
-    return log, [{"x": number, "log": str(log), "seconds": seconds} for number in range(count)]
-
-
-def napping(log):
-    """Return the ids of the processes that started to nap, once there is one."""
-    return until(lambda: [int(line) for line in log.read_text().splitlines()] if log.exists() else [])
 
 
 # -- working -----------------------------------------------------------------------------------------------------
@@ -83,7 +39,7 @@ def napping(log):
 def test_the_work_is_done_and_told_about(manager, file_store, trusting):
     ids = manager.create_task([{"x": number} for number in range(12)])
     events = []
-    report = worker(file_store, trusting, slots=2, kwargs={"factor": 3}, on_event=events.append).run()
+    report = make_worker(file_store, trusting, slots=2, kwargs={"factor": 3}, on_event=events.append).run()
     assert (report.done, report.failed, report.released, report.interrupted) == (12, 0, 0, False)
     assert [task["res"] for task in manager.query()] == [3 * number for number in range(12)]
     assert sorted(event.task_id for event in events if event.kind == "done") == sorted(ids)
@@ -93,26 +49,26 @@ def test_the_work_is_done_and_told_about(manager, file_store, trusting):
 def test_two_slots_work_at_the_same_time(manager, file_store, trusting, tmp_path):
     manager.create_task([{"x": number, "log": str(tmp_path / "log")} for number in range(2)])
     events = []
-    worker(file_store, trusting, "functions.py:meet", slots=2, on_event=events.append).run()
+    make_worker(file_store, trusting, "functions.py:meet", slots=2, on_event=events.append).run()
     assert manager.task_stat() == {"done": 2}
     assert {event.slot for event in events if event.kind == "started"} == {0, 1}
 
 
 def test_only_the_tasks_it_was_given(manager, file_store, trusting):
     ids = manager.create_task([{"x": number} for number in range(4)])
-    worker(file_store, trusting, only=ids[1:3], query={"def.x": {"$gte": 2}}).run()
+    make_worker(file_store, trusting, only=ids[1:3], query={"def.x": {"$gte": 2}}).run()
     assert [task["_id"] for task in manager.query({"status": "done"})] == [ids[2]]
 
 
 def test_validity_is_recorded_beside_the_result(manager, file_store, trusting):
     (task_id,) = manager.create_task([{"x": 1}])
-    worker(file_store, trusting, "functions.py:validated").run()
+    make_worker(file_store, trusting, "functions.py:validated").run()
     assert manager.re_query(task_id)["validity"] == {"data": "7"}
 
 
 def test_a_failing_task_is_tried_again_then_failed_with_its_traceback(manager, file_store, trusting):
     ids = manager.create_task([{"x": 0, "bad": True}, {"x": 1}])
-    report = worker(file_store, trusting, "functions.py:fail").run()
+    report = make_worker(file_store, trusting, "functions.py:fail").run()
     assert (report.done, report.failed) == (1, 1)
     task = manager.re_query(ids[0])
     assert task["attempts"] == 2
@@ -121,7 +77,7 @@ def test_a_failing_task_is_tried_again_then_failed_with_its_traceback(manager, f
 
 def test_an_exit_in_a_body_is_its_failure(manager, file_store, trusting):
     manager.create_task([{"x": 1}])
-    assert worker(file_store, trusting, "functions.py:leave").run().failed == 1
+    assert make_worker(file_store, trusting, "functions.py:leave").run().failed == 1
 
 
 def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody_else_anything(
@@ -130,7 +86,7 @@ def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody
     log = tmp_path / "aborts.log"
     manager.create_task([{"x": number, "bad": number == 1, "log": str(log)} for number in range(5)])
     events = []
-    report = worker(file_store, trusting, "functions.py:abort", slots=2, on_event=events.append).run()
+    report = make_worker(file_store, trusting, "functions.py:abort", slots=2, on_event=events.append).run()
     assert (report.done, report.failed) == (4, 1)
     assert log.read_text().count("ran") == 2
     assert [event.kind for event in events].count("slot died") == 2
@@ -141,7 +97,7 @@ def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody
 def test_a_slot_that_hangs_up_and_freezes_is_ended(manager, file_store, trusting, tmp_path):
     log = tmp_path / "pid"
     manager.create_task([{"log": str(log)}])
-    report = worker(file_store, trusting, "functions.py:hang_up").run()
+    report = make_worker(file_store, trusting, "functions.py:hang_up").run()
     assert report.failed == 1
     with pytest.raises(ProcessLookupError):
         os.kill(int(log.read_text()), 0)
@@ -151,7 +107,7 @@ def test_a_worker_whose_pool_was_removed_gives_up_with_exit_code_3_and_makes_no_
     manager.create_task([{"path": str(file_store.path)}])
     impatient = trusting.with_values({"worker.store_patience": 0.1}, origin="test")
     with pytest.raises(StoreUnavailableError, match=r"was removed while it was open.*given up") as caught:
-        worker(file_store, impatient, "functions.py:remove").run()
+        make_worker(file_store, impatient, "functions.py:remove").run()
     assert caught.value.exit_code == 3
     assert not file_store.path.exists()
 
@@ -159,14 +115,14 @@ def test_a_worker_whose_pool_was_removed_gives_up_with_exit_code_3_and_makes_no_
 def test_a_task_beyond_its_timeout_has_failed(manager, file_store, trusting, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    assert worker(file_store, trusting, "functions.py:nap", timeout=0.2).run().failed == 1
+    assert make_worker(file_store, trusting, "functions.py:nap", timeout=0.2).run().failed == 1
     assert "no result within 0.2 s" in next(manager.query())["error"]
     assert not [pid for pid in napping(log) if not gone(pid)]
 
 
 def test_an_untrusted_body_is_refused_before_anything_starts(file_store, trusting):
     with pytest.raises(UntrustedModuleError, match="`shutil` is not trusted"):
-        worker(file_store, trusting, "shutil:rmtree")
+        make_worker(file_store, trusting, "shutil:rmtree")
     with pytest.raises(ConfigError, match="`no colon` names no function"):
         TaskFunction(entry="no colon")
 
@@ -174,7 +130,7 @@ def test_an_untrusted_body_is_refused_before_anything_starts(file_store, trustin
 def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manager, file_store, trusting):
     (task_id,) = manager.create_task([{"x": 1}])
     with pytest.raises(ConstructError, match="nothing_of_that_name"):
-        worker(file_store, trusting, "functions.py:nothing_of_that_name").run()
+        make_worker(file_store, trusting, "functions.py:nothing_of_that_name").run()
     assert manager.re_query(task_id)["attempts"] == 0
 
 
@@ -223,7 +179,7 @@ def test_fail_fast_ends_with_the_first_failure_wherever_tasks_run(manager, trust
 
 
 def test_t20_an_idle_worker_picks_up_what_comes_later(manager, file_store, trusting):
-    running = worker(file_store, trusting, until_empty=False, poll=0.01)
+    running = make_worker(file_store, trusting, until_empty=False, poll=0.01)
     thread = threading.Thread(target=running.run)
     thread.start()
     (task_id,) = manager.create_task([{"x": 21}])
@@ -255,92 +211,6 @@ print(json.dumps(sorted(ids.items())))
     assert manager.task_stat() == {"waiting": 100}
 
 
-# -- stopping ----------------------------------------------------------------------------------------------------
-
-
-def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(manager, file_store, trusting, tmp_path):
-    trusting = trusting.with_values({"worker.drain": 0.1}, origin="test")
-    log, definitions = naps(tmp_path, seconds=60, count=2)
-    manager.create_task(definitions)
-    running = worker(file_store, trusting, "functions.py:nap")
-    threading.Thread(target=lambda: (napping(log), running.stop())).start()
-    report = running.run()
-    assert (report.released, report.done, report.interrupted) == (1, 0, True)
-    assert manager.task_stat() == {"waiting": 2}
-    assert [task["attempts"] for task in manager.query()] == [0, 0]
-    assert not [pid for pid in napping(log) if not gone(pid)]
-
-
-def test_a_task_that_ends_within_the_grace_counts(manager, file_store, trusting, tmp_path):
-    log, definitions = naps(tmp_path, seconds=0.3, count=2)
-    manager.create_task(definitions)
-    running = worker(file_store, trusting, "functions.py:nap")
-    threading.Thread(target=lambda: (napping(log), running.stop())).start()
-    assert running.run().done == 1
-    assert manager.task_stat() == {"waiting": 1, "done": 1}
-
-
-def test_a_worker_goes_on_with_what_it_has_in_hand_for_as_long_as_it_was_set(manager, file_store, trusting, tmp_path):
-    """Longer than the lease, which is renewed meanwhile, so that nobody else is given the task."""
-    log, definitions = naps(tmp_path, seconds=6, count=2)
-    manager.create_task(definitions)
-    trusting = trusting.with_values({"worker.drain": 30.0}, origin="test")
-    running = worker(file_store, trusting, "functions.py:nap", lease=2.0)
-    told = []
-
-    def stop_and_look():
-        napping(log)
-        running.stop()
-        time.sleep(3)
-        told.append(file_store.reap("p"))
-
-    looking = threading.Thread(target=stop_and_look)
-    looking.start()
-    report = running.run()
-    looking.join()
-    assert told == [[]]
-    assert (report.done, report.released, report.interrupted) == (1, 0, True)
-    assert manager.task_stat() == {"waiting": 1, "done": 1}
-
-
-def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_store, tmp_path):
-    log, definitions = naps(tmp_path, seconds=60)
-    manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="functions.py:nap")
-    (slot,) = napping(log)
-    process.terminate()
-    time.sleep(1.1)
-    process.terminate()
-    process.wait(2)
-    until(lambda: gone(slot), 1.0)
-    assert manager.reset_waiting() == 1  # told twice it leaves at once, so the task is freed by its death
-
-
-def test_i22_one_sigterm_that_comes_in_two_ways_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
-    log, definitions = naps(tmp_path, seconds=60)
-    manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="functions.py:nap", drain=0.3)
-    napping(log)
-    for _ in range(2):  # an engine tells all processes of a job, and its shell passes on what it was told
-        process.terminate()
-        time.sleep(0.05)
-    assert process.wait(5) == 0
-    assert manager.task_stat() == {"waiting": 1}
-    assert next(manager.query())["attempts"] == 0
-
-
-def test_i22_sigterm_to_the_whole_group_still_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
-    log, definitions = naps(tmp_path, seconds=60)
-    manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="functions.py:nap", drain=0.3, start_new_session=True)
-    (slot,) = napping(log)
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(5) == 0
-    assert gone(slot)
-    assert manager.task_stat() == {"waiting": 1}
-    assert next(manager.query())["attempts"] == 0
-
-
 # -- dying -------------------------------------------------------------------------------------------------------
 
 
@@ -355,7 +225,7 @@ def test_a_killed_workers_slot_dies_within_a_second_and_its_task_is_free_at_once
     process.wait(5)
     until(lambda: gone(slot), 1.0)
     start = time.monotonic()
-    report = worker(file_store, trusting, "functions.py:double", only=[task_id]).run()
+    report = make_worker(file_store, trusting, "functions.py:double", only=[task_id]).run()
     assert report.done == 1
     assert time.monotonic() - start < 5.0  # against a lease of an hour
     events = [row.event for row in file_store.read_history("p")]
@@ -377,7 +247,7 @@ def test_another_worker_takes_the_tasks_of_a_killed_one_while_it_runs(manager, f
     manager.create_task(definitions)
     victim = start_worker_process(file_store.path, entry="functions.py:nap", lease=3600.0)
     napping(log)
-    helper = worker(file_store, trusting, "functions.py:double")  # waits, since the other's task may come back
+    helper = make_worker(file_store, trusting, "functions.py:double")  # waits, since the other's task may come back
     threading.Thread(target=lambda: (time.sleep(0.3), victim.kill(), victim.wait())).start()
     assert helper.run().done == 1
 
@@ -419,7 +289,7 @@ def test_a_worker_that_lost_its_lease_throws_the_result_away_and_ends_the_body(m
     log, definitions = naps(tmp_path, seconds=60)
     (task_id,) = manager.create_task(definitions)
     events = []
-    running = worker(file_store, trusting, "functions.py:nap", lease=0.3, only=[task_id], on_event=events.append)
+    running = make_worker(file_store, trusting, "functions.py:nap", lease=0.3, only=[task_id], on_event=events.append)
 
     def steal():
         napping(log)
@@ -515,7 +385,7 @@ def test_a_slot_logs_at_the_workers_level_and_its_warnings_are_said_once(
 ):
     monkeypatch.setattr(logging.getLogger("rollwright"), "level", level)
     task, *_ = manager.create_task([{"x": 3}, {"x": 33}, {"x": 333}])
-    worker(file_store, trusting, "functions.py:complain").run()
+    make_worker(file_store, trusting, "functions.py:complain").run()
     logged = manager.re_query(task)["res"]
     assert logged["lines"] == ["WARNING rollwright.models [slot-0]: rows_dropped rows=3"]
     assert logged["details"] is (level == logging.INFO)
