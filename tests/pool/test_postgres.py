@@ -148,7 +148,7 @@ def test_statusonly_is_caught_by_the_directed_schedule(passes):
 
 
 def test_racy_claim_is_caught(passes):
-    nap = ("FROM picked WHERE", "FROM picked, LATERAL (SELECT pg_sleep(0.003)) AS nap WHERE")
+    nap = ("SELECT id FROM picked)", "SELECT id FROM picked, LATERAL (SELECT pg_sleep(0.003)) AS nap)")
     assert passes("test_many_threads_claim_disjoint_tasks", _TAKEN=[nap])
     racy = ("FOR UPDATE SKIP LOCKED", "")
     assert not passes("test_many_threads_claim_disjoint_tasks", _TAKEN=[nap], PICKED=[racy])

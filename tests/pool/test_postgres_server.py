@@ -358,6 +358,35 @@ def test_a_claim_on_the_server_reads_only_tasks_that_can_be_claimed(server_store
     assert "Seq Scan on task" not in plan
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_turn_reads_no_more_of_a_large_pool_whose_statistics_are_known(server_store, sql, limit):
+    """The server plans a statement that it ran five times without its values: a plan for many tasks reads them all."""
+    server_store.put("p", [NewTask.of({"x": number}) for number in range(3000)])
+    sql("ANALYZE task")
+    asked = request(limit=limit)
+    leases = server_store.claim(asked)
+
+    def read():
+        server_store._rows("SELECT pg_stat_force_next_flush()")
+        ((scans, fetched, entries),) = sql(
+            "SELECT seq_scan, idx_tup_fetch, (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes AS one"
+            " WHERE one.relid = a.relid) FROM pg_stat_user_tables AS a"
+            " WHERE relname = 'task' AND schemaname = current_schema()"
+        )
+        return scans, fetched, entries
+
+    for _ in range(8):
+        leases = server_store.settle([Outcome.done(lease) for lease in leases], claim=asked).leases
+    before = read()
+    for _ in range(20):
+        leases = server_store.settle([Outcome.done(lease) for lease in leases], claim=asked).leases
+    scans, fetched, entries = (now - then for now, then in zip(read(), before, strict=True))
+    assert len(leases) == limit
+    assert scans == 0
+    assert fetched <= 20 * 5 * limit
+    assert entries <= 20 * 10 * limit
+
+
 def test_whether_a_task_is_open_is_asked_of_the_small_indexes(server_store):
     server_store.put("p", [NewTask.of({"x": number}) for number in range(500)])
     terms = {"pool": "p", "channel": "c", "message": "m"}

@@ -37,9 +37,11 @@ _MANY: Final = {name: f"outcome.{name}" for name in _ONE} | {
 }
 
 # Something to be freed or promoted first? Then the statement does nothing, and a transaction of several does it all.
+# The least of each is read from its index; whether there is one below would be looked for in the whole table where the
+# server believes that many are.
 _HELD_UP: Final = f"""held_up AS MATERIALIZED (SELECT
-    EXISTS(SELECT FROM task WHERE status = 'running' AND pool = %(pool)s AND lease_until < {NOW})
-    OR EXISTS(SELECT FROM task WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW}) AS due)"""
+    COALESCE((SELECT min(lease_until) FROM task WHERE status = 'running' AND pool = %(pool)s) < {NOW}, false)
+    OR COALESCE((SELECT min(run_at) FROM task WHERE run_at IS NOT NULL AND pool = %(pool)s) <= {NOW}, false) AS due)"""
 
 # Written so that the way to the task is its id, never the list of all that are running.
 FENCE: Final = "task.id = {task} AND task.token = {token} AND task.status || '' = 'running'"
@@ -66,14 +68,14 @@ _READY: Final = """{gate}status = '{status}' AND run_at IS NULL AND pool = %(poo
 # Of one text of needs.
 PICKED: Final = f"""picked AS MATERIALIZED (SELECT id FROM task
     WHERE {_READY.replace("{needs}", "%(needs)s::text")}
-    ORDER BY priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"""
+    ORDER BY priority DESC, id LIMIT {{limit}} FOR UPDATE SKIP LOCKED)"""
 
 # Of several. 1. ``heads``: the first of all, as many as are wanted, locked by nobody. 2. ``parts``: how many of them
 # have which needs. 3. ``picked``: as many of each, those that another worker has locked left out.
 PICKED_OF_SOME: Final = f"""heads AS MATERIALIZED (SELECT wanted.needs, head.id, head.priority
     FROM unnest(%(needs)s::text[]) AS wanted(needs) CROSS JOIN LATERAL (SELECT id, priority FROM task
-        WHERE {_READY.replace("{needs}", "wanted.needs")} ORDER BY priority DESC, id LIMIT %(limit)s) AS head
-    ORDER BY head.priority DESC, head.id LIMIT %(limit)s),
+        WHERE {_READY.replace("{needs}", "wanted.needs")} ORDER BY priority DESC, id LIMIT {{limit}}) AS head
+    ORDER BY head.priority DESC, head.id LIMIT {{limit}}),
     parts AS MATERIALIZED (SELECT needs AS text, count(*) AS tasks FROM heads GROUP BY needs),
     picked AS MATERIALIZED (SELECT one.id FROM parts CROSS JOIN LATERAL (SELECT id FROM task
         WHERE {_READY.replace("{needs}", "parts.text")}
@@ -81,10 +83,12 @@ PICKED_OF_SOME: Final = f"""heads AS MATERIALIZED (SELECT wanted.needs, head.id,
 
 _UNKNOWN: Final = " OR max_running IS NOT NULL OR needs <> %(known)s::text[]"
 
+# Here and below, the tasks that are changed are named by a list of ids, which is always read by the key; joined to what
+# was chosen, the server may read the key from its beginning, or the whole table, when it expects many of them.
 _TAKEN: Final = f"""taken AS (UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
     attempts = attempts + 1, owner = %(owner)s, process = %(process)s::bigint, claim = %(claim)s::bigint,
     lease_until = {NOW} + %(lease)s::double precision, started = {NOW}
-    FROM picked WHERE task.id = picked.id
+    WHERE task.id = ANY(ARRAY(SELECT id FROM picked))
     RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, NULL::text AS detail,
         'claimed' AS event, task.max_attempts, task.definition, task.priority, task.result,
         encode(task.fingerprint, 'hex') AS fingerprint)"""
@@ -109,7 +113,14 @@ Needed = Literal["one", "some"]
 
 @lru_cache(maxsize=256)
 def turn(
-    outcomes: Outcomes, status: str | None, where: str, *, gated: bool, needed: Needed = "one", checked: bool = True
+    outcomes: Outcomes,
+    status: str | None,
+    where: str,
+    *,
+    gated: bool,
+    needed: Needed = "one",
+    checked: bool = True,
+    limit: int | None = None,
 ) -> str:
     """Return the statement that ends attempts and, with `status`, takes tasks from that state.
 
@@ -122,7 +133,8 @@ def turn(
     `gated`: do nothing, and answer with a row of the event `DUE`, when leases have ended or delays have passed in the
     pool; what a claim must see then is not in this statement's snapshot. `needed`: tasks of one text of needs, or of
     several. `checked`: take nothing, and answer with a row of the event `RULE`, when the pool has a cap, or when the
-    needs of its tasks are others than those that were known.
+    needs of its tasks are others than those that were known. `limit`: how many are to be taken, where that stands in
+    the statement itself: the server plans a bound one for a tenth of all that wait.
 
     Its rows are (event, id, token, status, attempts, max_attempts, priority, definition, result,
     fingerprint); of an attempt that ended, the pool stands in the definition's place, and of a `RULE` the needs.
@@ -140,7 +152,9 @@ def turn(
         )
     if status is not None:
         picked = PICKED if needed == "one" else PICKED_OF_SOME
-        parts.append(picked.format(gate=gate, status=status, where=where, unknown=_UNKNOWN if checked else ""))
+        amount = "%(limit)s" if limit is None else str(limit)
+        unknown = _UNKNOWN if checked else ""
+        parts.append(picked.format(gate=gate, status=status, where=where, unknown=unknown, limit=amount))
         parts.append(_TAKEN.format(status=status))
         changed.append(f"{_CHANGED} taken")
         answers.append(
@@ -176,8 +190,9 @@ KNOW_NEEDS: Final = """INSERT INTO pool(name, needs) VALUES(%(pool)s, %(needs)s:
     ON CONFLICT (name) DO UPDATE SET needs = ARRAY(SELECT DISTINCT unnest(pool.needs || excluded.needs) ORDER BY 1)
     WHERE NOT pool.needs @> excluded.needs"""
 
-PROMOTE: Final = f"""UPDATE task SET run_at = NULL WHERE id IN (SELECT id FROM task
-    WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW} ORDER BY id FOR UPDATE SKIP LOCKED)"""
+PROMOTE: Final = f"""WITH due AS MATERIALIZED (SELECT id FROM task
+    WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW} ORDER BY id FOR UPDATE SKIP LOCKED)
+    UPDATE task SET run_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))"""
 
 LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
     SELECT id, pool, {now}, '{event}', status, token, attempts, owner, {detail} FROM changed ORDER BY id)"""
@@ -191,7 +206,7 @@ REAP: Final = f"""WITH gone AS MATERIALIZED (SELECT id FROM task WHERE status = 
         ended = CASE WHEN attempts < max_attempts THEN NULL ELSE {NOW} END,
         token = token + 1, lease_until = NULL,
         error = 'worker ' || owner || ' died or did not renew its lease in time'
-        FROM gone WHERE task.id = gone.id
+        WHERE task.id = ANY(ARRAY(SELECT id FROM gone))
         RETURNING task.id, pool, status, token, attempts, owner, error),
     {LOGGED.format(now=NOW, event="reaped", detail="error")}
     SELECT id, pool, status FROM changed ORDER BY id"""
@@ -221,7 +236,7 @@ RENEW: Final = f"""WITH lax AS MATERIALIZED (SELECT set_config('synchronous_comm
     held AS MATERIALIZED (SELECT id FROM task, lax WHERE status = 'running' AND owner = %(owner)s
         AND lax.set = 'off' ORDER BY id FOR UPDATE OF task)
     UPDATE task SET lease_until = {NOW} + %(lease)s::double precision
-    FROM held WHERE task.id = held.id RETURNING task.id, task.token"""
+    WHERE task.id = ANY(ARRAY(SELECT id FROM held)) RETURNING task.id, task.token"""
 
 STATE_OF: Final = "SELECT id, token, status FROM task WHERE id = ANY(%(ids)s::bigint[])"
 

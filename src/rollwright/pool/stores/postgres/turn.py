@@ -37,6 +37,8 @@ _CHECK_EVERY: Final = 0.1
 """Seconds between two checks for ended leases and passed delays while a worker takes one task after another."""
 
 _MOST_LOSSES: Final = 10
+_MOST_WRITTEN: Final = 64
+"""Tasks that are taken at once, up to which their number stands in the statement."""
 _SAID: Final = (sql.DUE, sql.RULE, sql.SHORT)
 """The events of rows that are no tasks."""
 _EVENT_KINDS: Final = {"retry": "failed"}
@@ -179,7 +181,9 @@ class Turns:
         """Do it in one statement; when its answer is lost, find out what it did, and run it again if it did nothing."""
         status = request.status.value if request is not None else None
         needed = _needed(values) if request is not None else "one"
-        statement = sql.turn(_amount(outcomes), status, condition, gated=gated, needed=needed, checked=checked)
+        statement = sql.turn(
+            _amount(outcomes), status, condition, gated=gated, needed=needed, checked=checked, limit=_written(values)
+        )
         for _ in range(_MOST_LOSSES):
             try:
                 return self._connections.run_once(lambda connection: run(connection, statement, values, hot=True))
@@ -256,7 +260,9 @@ class Turns:
             if len(rows) == limit:
                 break
             terms = {**values, **_needs_values(part), "limit": limit - len(rows)}
-            statement = sql.turn("none", status, condition, gated=False, needed=_needed(terms), checked=False)
+            needed = _needed(terms)
+            limit = _written(terms)
+            statement = sql.turn("none", status, condition, gated=False, needed=needed, checked=False, limit=limit)
             found = run(connection, statement, terms)
             rows += [row for row in found if row[0] not in _SAID]
             if not any(row[0] == sql.SHORT for row in found) and part is needed:
@@ -293,6 +299,12 @@ def _needs_values(needed: tuple[str, ...]) -> dict[str, object]:
 
 def _needed(values: dict[str, object]) -> sql.Needed:
     return "one" if isinstance(values["needs"], str) else "some"
+
+
+def _written(values: dict[str, object]) -> int | None:
+    """Return how many to take where that is to stand in the statement: a few numbers, so that it stays prepared."""
+    limit = values.get("limit")
+    return limit if isinstance(limit, int) and limit <= _MOST_WRITTEN else None
 
 
 def _amount(outcomes: list[Outcome]) -> sql.Outcomes:
