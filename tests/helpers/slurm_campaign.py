@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,19 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from rollwright.app.campaign import roll_campaign
+from rollwright.app.cluster import open_launcher
+from rollwright.app.elsewhere import WorkersElsewhere
+from rollwright.app.open_campaign import open_campaign
 from rollwright.core.clock import SystemClock
 from rollwright.market.ingest.importer import import_market
+from rollwright.pool.states import Status
+from rollwright.pool.store import PoolStore
+from rollwright.pool.urls import store_from_url
 from slurm_server import SlurmServer
 from small_campaign import CAMPAIGN
 
-__all__ = ["Attacker", "make_slow_project"]
+__all__ = ["Attacker", "attack", "check_history", "make_slow_project", "open_store", "roll_on_slurm"]
 
 _MODEL = """\
 import time
@@ -207,3 +216,47 @@ class Attacker:
         self._over.wait(2.0)
         self._server.start_node(node)
         self._restarts_by_nodes += self._server.count_restarts() - before
+
+
+def open_store(file: Path) -> PoolStore:
+    settings = open_campaign(file, project=file.parent).settings
+    return store_from_url(settings.resolve_url(settings.pool.url))
+
+
+def roll_on_slurm(file: Path, *, jobs: int, look: float = 15.0) -> float:
+    """Roll a campaign by workers that Slurm starts; return the seconds it took."""
+    campaign = open_campaign(file, project=file.parent)
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on="slurm", jobs=jobs, look=look)
+    start = time.monotonic()
+    assert roll_campaign(campaign, jobs=jobs, elsewhere=workers.train) is not None
+    seconds = time.monotonic() - start
+    assert open_launcher(campaign.settings, "slurm").list() == []
+    return seconds
+
+
+def check_history(file: Path, windows: int, *, lost_attempts: int) -> collections.Counter[str]:
+    """Check that each window was committed once and attempts were used only by what died; return the events."""
+    store = open_store(file)
+    records = [*store.find("small")]
+    assert len(records) == windows
+    assert {record.status for record in records} == {Status.DONE}
+    history = store.read_history("small")
+    events = collections.Counter(row.event for row in history)
+    assert events["done"] == len({row.task_id for row in history if row.event == "done"}) == windows
+    assert events["retry"] == events["failed"] == 0
+    assert sum(record.attempts - 1 for record in records) == events["reaped"]
+    assert events["reaped"] <= lost_attempts  # a preemption uses no attempt: only what was killed was in hand
+    store.close()
+    return events
+
+
+def attack(cluster: SlurmServer, store: PoolStore, *, windows: int, jobs: int, **harm: int) -> Attacker:
+    """Return what does harm to the workers of a campaign while it goes on."""
+
+    def is_busy(node: str) -> bool:
+        workers = cluster.run("squeue", "--noheader", f"--nodelist={node}", "--states=RUNNING", "--format=%i")
+        return bool(workers) and store.stat("small").counts[Status.RUNNING] == jobs
+
+    return Attacker(
+        cluster, is_busy=is_busy, progress=lambda: store.stat("small").counts[Status.DONE] / windows, **harm
+    )
