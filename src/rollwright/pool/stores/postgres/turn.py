@@ -260,9 +260,9 @@ class Turns:
             if len(rows) == limit:
                 break
             terms = {**values, **_needs_values(part), "limit": limit - len(rows)}
-            needed = _needed(terms)
-            limit = _written(terms)
-            statement = sql.turn("none", status, condition, gated=False, needed=needed, checked=False, limit=limit)
+            statement = sql.turn(
+                "none", status, condition, gated=False, needed=_needed(terms), checked=False, limit=_written(terms)
+            )
             found = run(connection, statement, terms)
             rows += [row for row in found if row[0] not in _SAID]
             if not any(row[0] == sql.SHORT for row in found) and part is needed:
