@@ -135,6 +135,21 @@ def test_a_claim_on_the_server_reads_no_task_that_it_may_not_take(postgres_url, 
     store.close()
 
 
+@needs_postgres
+@pytest.mark.parametrize("limit", [3, 100])
+def test_a_claim_of_many_keeps_to_the_cap_and_takes_tasks_of_all_needs(postgres_url, limit):
+    store = PostgresStore(postgres_url)
+    store.put("p", [NewTask.of({"name": name}, needs=Needs(memory=ord(name))) for name in "abc"])
+    store.put("p", [NewTask.of({"name": name}) for name in "def"])
+    store.set_share("p", max_running=200)
+    offer = Offer(memory=200.0)
+    assert len(store.claim(request(limit=limit, offer=offer))) == min(limit, 6)
+    store.set_share("p", max_running=5)
+    store.put("p", [NewTask.of({"name": number}) for number in range(9)])
+    assert len(store.claim(request(limit=limit, offer=offer))) == max(0, 5 - min(limit, 6))
+    store.close()
+
+
 def test_needs_that_somebody_wrote_into_the_database_are_met_by_nobody(tmp_path):
     store = SqliteStore(tmp_path / "pool.db", durable=False)
     store.put("p", [NewTask.of({"name": "a"}, needs=GPU), NewTask.of({"name": "b"})])
