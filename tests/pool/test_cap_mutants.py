@@ -78,7 +78,7 @@ def test_a_store_that_forgets_needs_is_caught(sqlite, time, monkeypatch):
 
 @needs_postgres
 def test_a_cap_counted_without_a_lock_is_caught(postgres_url, time, monkeypatch):
-    slow = "SELECT count(*), pg_sleep(0.1)::text FROM task WHERE pool = %(pool)s AND status = 'running'"
+    slow = "SELECT count(*), pg_sleep(0.3)::text FROM task WHERE pool = %(pool)s AND status = 'running'"
 
     def run(connection, statement, values=None, *, hot=False):
         rows = real_run(connection, slow if statement == postgres_sql.RUNNING else statement, values, hot=hot)

@@ -146,6 +146,7 @@ def run_loops(store, pools, *, slots, seconds=0.004, until_empty=True):
             backoff=Backoff(base=0.01, cap=0.01),
             poll=0.5,
             patience=5.0,
+            drain=4.0,
             clock=clock,
             until_empty=until_empty,
             gate=gate.of(pool),
