@@ -168,6 +168,29 @@ def test_workers_come_with_the_work_and_never_more_than_the_most(tmp_path: Path)
     assert world.living() == 4
 
 
+def test_workers_that_the_engine_holds_are_ended_and_replaced_more_and_more_seldom(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put(3)
+    world.look()
+    world.look()
+    world.engine.workers["w1"]["state"] = "held"
+    world.look()
+    assert world.engine.cancelled == ["w1"]
+    for _ in range(12):
+        world.look()
+    assert world.living() == 3
+
+    world = World(tmp_path / "none", engine_terms={"delay": 10**9})
+    world.put(3)
+    for _ in range(60):
+        world.look()
+        for worker in world.engine.workers.values():
+            worker["state"] = "ended" if worker["state"] == "ended" else "held"
+    minutes = (world.clock.monotonic() - HandClock().monotonic()) / 60
+    assert 2 <= len(world.engine.submits) <= 2 + minutes
+    assert {*world.engine.cancelled} == {*world.engine.workers} - {*world.engine.alive()}
+
+
 def test_the_least_are_there_without_work(tmp_path: Path) -> None:
     world = World(tmp_path, replace(TERMS, least=2))
     world.look()

@@ -77,10 +77,42 @@ def test_workers_that_end_again_and_again_end_the_wait(tmp_path: Path) -> None:
     idle = IdleLauncher()
     workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=idle, look=0)
 
-    with pytest.raises(LaunchError, match="started 3 times and ended before a task did"):
+    with pytest.raises(LaunchError, match="started 3 times and ended, or were held, before a task ended"):
         roll_campaign(campaign, jobs=2, elsewhere=workers.train)
 
     assert idle.submitted == [2, 2, 2]
+
+
+class HoldingLauncher(IdleLauncher):
+    """An engine that can start none of its workers and keeps them in its queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[str] = []
+
+    def submit(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
+        ids = super().submit(count, command, resources)
+        self.left += ids
+        return ids
+
+    def list(self, name: str | None = None) -> Sequence[LaunchedWorker]:
+        return [LaunchedWorker(id=one, name="small", state="held") for one in self.left]
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        self.left = [one for one in self.left if one not in ids]
+
+
+def test_workers_that_the_engine_holds_are_not_waited_for(tmp_path: Path) -> None:
+    file = make_project(tmp_path / "project")
+    campaign = open_campaign(file, project=file.parent)
+    holding = HoldingLauncher()
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=holding, look=0)
+
+    with pytest.raises(LaunchError, match="were held"):
+        roll_campaign(campaign, jobs=2, elsewhere=workers.train)
+
+    assert holding.submitted == [2, 2, 2]
+    assert holding.left == []
 
 
 class LosingLauncher:

@@ -29,19 +29,26 @@ __all__ = ["Attacker", "attack", "check_history", "make_slow_project", "open_sto
 
 _MODEL = """\
 import time
+from pathlib import Path
 
 from rollwright.models.linear import LinearModel
 
 
 class SlowLinear(LinearModel):
-    def fit(self, *args, **kwargs):
+    def fit(self, dataset, *args, **kwargs):
         time.sleep(SECONDS)
-        return super().fit(*args, **kwargs)
+        while str(dataset.segments["test"][0]) >= HELD and not GATE.exists():
+            time.sleep(0.1)
+        return super().fit(dataset, *args, **kwargs)
 """
 _REST = 2.0
 """Seconds that a requeued member waits before it may start again."""
 _SPREAD = 0.9
 """Share of a campaign over which what is done to it is spread: at its end no member is left to lose its core."""
+_HELD = 0.05
+"""Share of a campaign's windows, its last ones, that end only when all is done to it; more of them than members."""
+_LONGEST_HOLD = 300.0
+"""Seconds after which held windows end all the same, so that a test fails by what was not done and not by its time."""
 _LINEAR = "class: LinearModel, module_path: rollwright.models.linear"
 _SETTINGS = """\
 [worker]
@@ -53,12 +60,17 @@ sbatch_options = ["--partition=low"]
 """The cluster of the tests gives a member seven seconds to end."""
 
 
-def make_slow_project(folder: Path, *, windows: int, seconds: float = 0.0) -> Path:
-    """Make a project of a campaign of that many windows, whose fits wait so many seconds; return its file."""
+def make_slow_project(folder: Path, *, windows: int, seconds: float = 0.0, gate: Path | None = None) -> Path:
+    """Make a project of a campaign of that many windows, whose fits wait so many seconds; return its file.
+
+    With a `gate` the fits of the last windows wait until that file is there.
+    """
     days = pd.bdate_range("2020-01-01", periods=120 + windows)
     folder.mkdir(parents=True)
     (folder / "rollwright.toml").write_text(_SETTINGS)
-    (folder / "slow.py").write_text(_MODEL.replace("SECONDS", repr(seconds)))
+    held = days[100 + int(windows * (1 - _HELD))] if gate is not None else days[-1] + pd.Timedelta(days=1)
+    model = _MODEL.replace("SECONDS", repr(seconds)).replace("HELD", repr(f"{held:%Y-%m-%d}"))
+    (folder / "slow.py").write_text(model.replace("GATE", f"Path({str(gate)!r})"))
     import_market(_make_rows(days), folder / "market")
     text = CAMPAIGN.replace(_LINEAR, "class: SlowLinear, module_path: slow.py")
     last = f'test: ["{days[100]:%Y-%m-%d}", "{days[99 + windows]:%Y-%m-%d}"]'
@@ -117,6 +129,8 @@ class Attacker:
         Tells whether a node has windows in hand, so that its death takes some of them.
     progress : callable
         Tells which share of the campaign's windows is done: what is to be done is spread over nine tenths of them.
+    gate : Path, optional
+        Made when all is done: the last windows wait for it, so that the campaign is not over before.
     """
 
     def __init__(
@@ -128,6 +142,7 @@ class Attacker:
         at_once: int,
         is_busy: Callable[[str], bool],
         progress: Callable[[], float],
+        gate: Path | None = None,
     ) -> None:
         self._server = server
         self._wanted = preemptions
@@ -135,6 +150,8 @@ class Attacker:
         self._at_once = at_once
         self._is_busy = is_busy
         self._progress = progress
+        self._gate = gate
+        self._held_since: float | None = None
         self._clock = SystemClock()
         self._over = threading.Event()
         self._killed = self._lost = 0
@@ -178,7 +195,17 @@ class Attacker:
             elif running and done < self._wanted * min(1.0, self._progress() / _SPREAD):
                 self._preempt()
             self._release(waiting, now)
+            self._open_gate(done, now)
             self._over.wait(0.2)
+
+    def _open_gate(self, preempted: int, now: float) -> None:
+        """Let the last windows end when all is done, or when that takes too long."""
+        if self._gate is None or self._progress() < _SPREAD:
+            return
+        self._held_since = self._held_since or now
+        whole = preempted >= self._wanted and self._killed + self._lost >= self._nodes
+        if whole or now - self._held_since > _LONGEST_HOLD:
+            self._gate.touch()
 
     def _release(self, waiting: list[str], now: float) -> None:
         """Let requeued members start soon; Slurm would let them wait for two minutes.
@@ -191,9 +218,10 @@ class Attacker:
 
     def _look(self) -> tuple[list[str], list[str]]:
         """Return the members that run and those that wait to be started again."""
-        answer = self._server.run("squeue", "--noheader", "--array", "--partition=low", "--format=%i|%T")
-        pairs = [line.split("|") for line in answer.splitlines()]
-        return [pair[0] for pair in pairs if pair[1] == "RUNNING"], [pair[0] for pair in pairs if pair[1] == "PENDING"]
+        answer = self._server.run("squeue", "--noheader", "--array", "--partition=low", "--format=%i|%T|%r")
+        found = [line.split("|") for line in answer.splitlines()]
+        running = [job for job, state, _ in found if state == "RUNNING"]
+        return running, [job for job, state, reason in found if state == "PENDING" and "held" not in reason]
 
     def _preempt(self) -> None:
         """Let a job of a higher partition take a core for a moment."""
@@ -250,13 +278,14 @@ def check_history(file: Path, windows: int, *, lost_attempts: int) -> collection
     return events
 
 
-def attack(cluster: SlurmServer, store: PoolStore, *, windows: int, jobs: int, **harm: int) -> Attacker:
+def attack(cluster: SlurmServer, store: PoolStore, *, windows: int, gate: Path | None = None, **harm: int) -> Attacker:
     """Return what does harm to the workers of a campaign while it goes on."""
 
     def is_busy(node: str) -> bool:
-        workers = cluster.run("squeue", "--noheader", f"--nodelist={node}", "--states=RUNNING", "--format=%i")
-        return bool(workers) and store.stat("small").counts[Status.RUNNING] == jobs
+        members = cluster.run("squeue", "--noheader", "--states=RUNNING", "--partition=low", "--format=%N").split()
+        return node in members and store.stat("small").counts[Status.RUNNING] == len(members)
 
-    return Attacker(
-        cluster, is_busy=is_busy, progress=lambda: store.stat("small").counts[Status.DONE] / windows, **harm
-    )
+    def progress() -> float:
+        return store.stat("small").counts[Status.DONE] / windows
+
+    return Attacker(cluster, is_busy=is_busy, progress=progress, gate=gate, **harm)

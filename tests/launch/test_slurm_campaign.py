@@ -42,6 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_server.S
 def _slurm_environment(cluster: slurm_server.SlurmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in cluster.environ.items():
         monkeypatch.setenv(name, value)
+    cluster.wait_for_nodes()
 
 
 def read_results(file: Path) -> list[bytes]:
@@ -56,18 +57,17 @@ def test_preempted_members_and_nodes_that_die_lose_nothing_and_give_the_same_byt
     windows, jobs = sized(1300, 150), sized(12, 4)
     reference = make_slow_project(tmp_path / "here", windows=windows)
     assert roll_campaign(open_campaign(reference, project=reference.parent), jobs=2) is not None
-    file = make_slow_project(tmp_path / "disturbed", windows=windows, seconds=sized(5.0, 0.5))
+    gate = tmp_path / "all_is_done"
+    file = make_slow_project(tmp_path / "disturbed", windows=windows, seconds=sized(5.0, 0.5), gate=gate)
+    harm_wanted = {"preemptions": sized(200, 6), "nodes": sized(4, 2), "at_once": sized(4, 1)}
     with closing(open_store(file)) as store:
-        preemptions, nodes, at_once = sized(200, 6), sized(4, 2), sized(4, 1)
-        attacker = attack(
-            cluster, store, windows=windows, jobs=jobs, preemptions=preemptions, nodes=nodes, at_once=at_once
-        )
+        attacker = attack(cluster, store, windows=windows, gate=gate, **harm_wanted)
         with attacker:
             seconds = roll_on_slurm(file, jobs=jobs)
 
     harm = attacker.harm
-    assert harm.preempted >= sized(200, 4)
-    assert harm.nodes_killed >= 1
+    assert harm.preempted >= harm_wanted["preemptions"]
+    assert (harm.nodes_killed, harm.nodes_lost) == (harm_wanted["nodes"] // 2,) * 2
     assert read_results(file) == read_results(reference)
     events = check_history(file, windows, lost_attempts=harm.nodes_killed * jobs)
     with capsys.disabled():

@@ -139,6 +139,22 @@ def test_only_living_jobs_of_this_project_are_listed_in_their_order(slurm: Path)
     assert [one.id for one in launcher.list("alpha")] == ["12_2", "12_10"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("launch failed requeued held", "held"),
+        ("launch_failed_requeued_held", "held"),
+        ("JobHoldMaxRequeue", "held"),
+        ("JobHeldUser", "pending"),
+        ("JobHeldAdmin", "pending"),
+        ("BeginTime", "pending"),
+    ],
+)
+def test_what_slurm_itself_holds_is_not_waiting(slurm: Path, reason: str, state: str) -> None:
+    install(slurm, "squeue", f"12_1|PENDING|rollwright-p1-alpha||{reason}\n")
+    assert [(one.state, one.reason) for one in SlurmLauncher(project="p1").list()] == [(state, reason)]
+
+
 def test_only_jobs_that_are_left_are_ended(slurm: Path) -> None:
     install_queue(slurm, "12_2|RUNNING|rollwright-p1-alpha|n1|None\n", "")
     cancelled = install_scancel(slurm)

@@ -52,7 +52,7 @@ def test_preempted_workers_with_a_core_each_take_little_longer(
     undisturbed = extrapolate(calm, roll_on_slurm(calm, jobs=jobs), windows=windows)
     file = make_slow_project(tmp_path / "disturbed", windows=windows, seconds=seconds)
     with closing(open_store(file)) as store:
-        attacker = attack(cluster, store, windows=windows, jobs=jobs, preemptions=30, nodes=0, at_once=1)
+        attacker = attack(cluster, store, windows=windows, preemptions=30, nodes=0, at_once=1)
         with attacker:
             disturbed = roll_on_slurm(file, jobs=jobs)
 

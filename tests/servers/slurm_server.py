@@ -113,7 +113,10 @@ class SlurmServer:
         self.wait_for_nodes()
 
     def wait_for_nodes(self) -> None:
-        """Wait until both nodes take jobs."""
+        """Wait until both nodes take jobs.
+
+        A node is set aside for good when a controller that was killed has forgotten a job there and starts it twice.
+        """
         clock = SystemClock()
         end = clock.monotonic() + _PATIENCE
         while not all(self._takes_jobs(node) for node in NODES):
@@ -123,6 +126,8 @@ class SlurmServer:
 
     def _takes_jobs(self, node: str) -> bool:
         state = self.run("sinfo", "--noheader", f"--nodes={node}", "--format=%t").splitlines()[:1]
+        if state in (["drain"], ["drng"]):
+            self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
         return state in (["idle"], ["mix"], ["alloc"])
 
     def start_controller(self) -> None:

@@ -370,7 +370,8 @@ class ElasticController:
         """Return what to do, and what to remember; who holds tasks is read last, so that a new holder is known."""
         pool, now = self.command.name, self.clock.now().timestamp()
         demand = self.store.demand([pool])
-        workers = self.launcher.list(pool)
+        listed = self.launcher.list(pool)
+        workers = [worker for worker in listed if worker.state != "held"]
         owners = [record.owner or "" for record in self.store.find(pool, _RUNNING)] if demand else []
         holders = find_holders(workers, owners, host=platform.node())
         wanted = count_wanted(demand, self.offer, self.terms, [*holders.tasks.values()])
@@ -385,7 +386,8 @@ class ElasticController:
         )
         start = 0 if now < note.pause else step.start
         over = not any(one.open or one.delayed or one.running for one in demand)
-        return replace(step, start=start, over=over), note
+        held = [worker.id for worker in listed if worker.state == "held"]
+        return replace(step, start=start, end=(*step.end, *held), over=over), note
 
     def _judge_start(self, note: _Note, workers: Sequence[LaunchedWorker], now: float) -> _Note:
         """Forget workers that were started once they are listed or a task ended; wait longer where they ended first."""

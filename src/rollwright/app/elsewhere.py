@@ -112,8 +112,9 @@ class WorkersElsewhere:
                         left = self._count_left(started)
                         if not left and starts >= _MOST_STARTS:
                             raise LaunchError(
-                                f"workers were started {starts} times and ended before a task did",
-                                hint=f"see what they said, in {self._command.logs}",
+                                f"workers were started {starts} times and ended, or were held, before a task ended",
+                                hint=f"see what they said, in {self._command.logs}, and what the engine says of them: "
+                                "rollwright cluster ls",
                             )
                         if left < wanted and starts < _MOST_STARTS:
                             starts += 1
@@ -129,11 +130,11 @@ class WorkersElsewhere:
         return ids
 
     def _count_left(self, started: set[str]) -> int:
-        """Count those that the engine has; while it does not answer, it is taken to have all of them."""
+        """Count those that the engine has or will start; while it does not answer, it is taken to have all of them."""
         if not started:
             return 0
         try:
-            known = {worker.id for worker in self._launcher.list(self._command.name)}
+            known = {worker.id for worker in self._launcher.list(self._command.name) if worker.state != "held"}
         except LaunchError as error:
             _logger.warning("launcher.silent reason=%s", error.message)
             return len(started)

@@ -15,8 +15,9 @@ from rollwright.config.settings import DRAIN
 
 __all__ = ["LaunchedWorker", "Launcher", "LauncherTraits", "Resources", "WorkerCommand", "WorkerState"]
 
-WorkerState: TypeAlias = Literal["pending", "running", "ending"]
-"""``pending``: the engine has not started it yet, or starts it again after it was preempted."""
+WorkerState: TypeAlias = Literal["pending", "running", "ending", "held"]
+"""``pending``: the engine has not started it yet, or starts it again after it was preempted. ``held``: the engine could
+not start it and does not try again by itself, so that another is needed in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ class LaunchedWorker:
         The engine's own.
     name : str
         What it works for.
-    state : {"pending", "running", "ending"}
+    state : {"pending", "running", "ending", "held"}
     place : str
         The machine it runs on; "" while it runs on none.
     reason : str

@@ -47,6 +47,8 @@ _STATES: Final[dict[str, WorkerState]] = {
     "PREEMPTED": "ending",
 }
 """Any other state is one of a job that has ended."""
+_HELD: Final = ("launch_failed_requeued_held", "JobHoldMaxRequeue")
+"""Reasons for which Slurm itself holds a job; what a user or an administrator holds waits for them."""
 
 _SCRIPT: Final = """\
 #!/bin/sh
@@ -180,10 +182,11 @@ class SlurmLauncher:
         if len(parts) != 5 or not parts[2].startswith(self._job_name("")) or parts[1] not in _STATES:
             return None
         job, state, name, place, reason = parts
+        is_held = reason.replace(" ", "_") in _HELD
         return LaunchedWorker(
             id=job,
             name=name.removeprefix(self._job_name("")),
-            state=_STATES[state],
+            state="held" if is_held else _STATES[state],
             place=place,
             owner=f"{place}:" if place else "",
             reason="" if reason in ("None", "(null)") else reason,
