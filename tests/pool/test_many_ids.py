@@ -172,8 +172,16 @@ def test_the_few_of_a_state_are_found_without_reading_the_pool(tmp_path, status)
 
 
 @pytest.mark.parametrize("analysed", [False, True])
-@pytest.mark.parametrize("query", [{}, {"status": {"$in": ["waiting", "done"]}}, {"def.x": {"$gte": 0}}])
-def test_a_page_of_a_large_postgres_pool_begins_where_the_one_before_ended(postgres_url, query, analysed):
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, 100),
+        ({"status": {"$in": ["waiting", "done"]}}, 100),
+        ({"def.x": {"$gte": 0}}, 100),
+        ({"status": "done"}, 0),
+    ],
+)
+def test_a_page_of_a_large_postgres_pool_begins_where_the_one_before_ended(postgres_url, query, found, analysed):
     store = PostgresStore(postgres_url)
     store.put("p", [NewTask.of({"x": number}) for number in range(100)])
     if analysed:
@@ -182,10 +190,10 @@ def test_a_page_of_a_large_postgres_pool_begins_where_the_one_before_ended(postg
         "UPDATE pg_class SET reltuples = 1e6, relpages = 1 WHERE oid = 'task'::regclass"
     )  # as the server sees it
     asked = []
-    store._is_large = lambda _: True
+    store._are_many = lambda *_: True
     read = store._rows
     store._rows = lambda statement, /, **values: asked.append((statement, values)) or read(statement, **values)
-    assert sum(1 for _ in store.find("p", parse(query))) == 100
+    assert sum(1 for _ in store.find("p", parse(query))) == found
     plan = "\n".join(row[0] for row in read(f"EXPLAIN {asked[0][0]}", **asked[0][1]))
     assert "Index Scan using task_pkey" in plan
     assert "Sort" not in plan
@@ -197,5 +205,7 @@ def test_which_postgres_pools_are_large(postgres_url, monkeypatch):
     store = PostgresStore(postgres_url)
     for name, count in (("small", 4), ("large", 5), ("larger", 9)):
         store.put(name, [NewTask.of({"x": number}) for number in range(count)])
-    assert [store._is_large(name) for name in ("none", "small", "large", "larger")] == [False, False, True, True]
+    assert [store._are_many(name, "") for name in ("none", "small", "large", "larger")] == [False, False, True, True]
+    store.claim(ClaimRequest(pool="larger", owner="w", lease=60.0, limit=4))
+    assert not store._are_many("larger", " AND status = 'running'")
     store.close()

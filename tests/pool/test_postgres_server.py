@@ -33,6 +33,7 @@ if REASON is None:
 
     from rollwright.pool.stores.postgres import schema as postgres_schema
     from rollwright.pool.stores.postgres import statements as postgres_sql
+    from rollwright.pool.stores.postgres import store as postgres_store
     from rollwright.pool.stores.postgres.connection import Address, is_lost
     from rollwright.pool.stores.postgres.query import where
     from rollwright.pool.stores.postgres.session import close_sessions
@@ -358,6 +359,45 @@ def test_a_claim_on_the_server_reads_only_tasks_that_can_be_claimed(server_store
     assert "Seq Scan on task" not in plan
 
 
+def count_reads(server_store, sql):
+    """Return how often the table of tasks was read whole, and how many rows and entries were read by its indexes."""
+    server_store._rows("SELECT pg_stat_force_next_flush()")
+    (found,) = sql(
+        "SELECT seq_scan, idx_tup_fetch, (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes AS one"
+        " WHERE one.relid = a.relid) FROM pg_stat_user_tables AS a"
+        " WHERE relname = 'task' AND schemaname = current_schema()"
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"status": "running"}, 3),
+        ({"status": "failed"}, 2),
+        ({"status": {"$in": ["failed", "cancelled"]}}, 2),
+        ({"status": "running", "def.x": 4}, 1),
+        ({"$and": [{"def.x": {"$lt": 3}}, {"status": "failed"}]}, 2),
+    ],
+)
+def test_the_few_tasks_of_a_state_are_found_without_the_others(server_store, sql, monkeypatch, query, found):
+    """Who looks at what runs or failed, as the elastic controller does again and again, reads no million of others."""
+    monkeypatch.setattr(postgres_store, "_MANY_TASKS", 1000)
+    server_store.put("p", [NewTask.of({"x": number}, max_attempts=1) for number in range(3000)])
+    failed = server_store.claim(request(limit=2))
+    server_store.settle([Outcome.failed(lease, error="e") for lease in failed])
+    server_store.claim(request(limit=3))
+    sql("ANALYZE task")
+    before = count_reads(server_store, sql)
+
+    assert len([*server_store.find("p", parse(query))]) == found
+
+    scans, fetched, entries = (now - then for now, then in zip(count_reads(server_store, sql), before, strict=True))
+    assert scans == 0
+    assert fetched <= 20
+    assert entries <= 20
+
+
 @pytest.mark.parametrize("limit", [1, 3])
 def test_a_turn_reads_no_more_of_a_large_pool_whose_statistics_are_known(server_store, sql, limit):
     """The server plans a statement that it ran five times without its values: a plan for many tasks reads them all."""
@@ -366,21 +406,12 @@ def test_a_turn_reads_no_more_of_a_large_pool_whose_statistics_are_known(server_
     asked = request(limit=limit)
     leases = server_store.claim(asked)
 
-    def read():
-        server_store._rows("SELECT pg_stat_force_next_flush()")
-        ((scans, fetched, entries),) = sql(
-            "SELECT seq_scan, idx_tup_fetch, (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes AS one"
-            " WHERE one.relid = a.relid) FROM pg_stat_user_tables AS a"
-            " WHERE relname = 'task' AND schemaname = current_schema()"
-        )
-        return scans, fetched, entries
-
     for _ in range(8):
         leases = server_store.settle([Outcome.done(lease) for lease in leases], claim=asked).leases
-    before = read()
+    before = count_reads(server_store, sql)
     for _ in range(20):
         leases = server_store.settle([Outcome.done(lease) for lease in leases], claim=asked).leases
-    scans, fetched, entries = (now - then for now, then in zip(read(), before, strict=True))
+    scans, fetched, entries = (now - then for now, then in zip(count_reads(server_store, sql), before, strict=True))
     assert len(leases) == limit
     assert scans == 0
     assert fetched <= 20 * 5 * limit

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rollwright.app.campaign_record import list_records
 from rollwright.app.open_campaign import reopen_campaign
@@ -27,28 +28,46 @@ from rollwright.pool.worker.wakeup import SignalHandler
 from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
 from rollwright.training.pooled import train_in_pool, warm_workers
 
-__all__ = ["help_campaign", "help_campaigns", "with_typed"]
+__all__ = ["NO_OPTIONS", "WorkerOptions", "help_campaign", "help_campaigns"]
 
 
-def with_typed(
-    settings: Settings,
-    *,
-    tags: Sequence[str] = (),
-    memory: float | None = None,
-    trusted: Sequence[str] = (),
-    drain: float | None = None,
-) -> Settings:
-    """Return settings with what was typed for one worker: what it has, what it trusts, and how long it drains."""
-    values: dict[str, object] = {}
-    if tags:
-        values["worker.tags"] = tuple(dict.fromkeys((*settings.worker.tags, *tags)))
-    if memory is not None:
-        values["worker.memory"] = memory
-    if drain is not None:
-        values["worker.drain"] = drain
-    if trusted:
-        values["trust.modules"] = (*settings.trust.modules, *trusted)
-    return settings.with_values(values, origin="command line") if values else settings
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What is typed for one worker, over what the settings say.
+
+    Attributes
+    ----------
+    tags : tuple of str
+        What it has beside what the settings say, for windows that need it.
+    memory : float or None
+        GB it has for one window.
+    trusted : tuple of str
+        Modules to trust beside those of the settings.
+    drain : float or None
+        Seconds for what it has in hand when it is told to end.
+    """
+
+    tags: tuple[str, ...] = ()
+    memory: float | None = None
+    trusted: tuple[str, ...] = ()
+    drain: float | None = None
+
+    def apply(self, settings: Settings) -> Settings:
+        """Return the settings of this worker."""
+        values: dict[str, object] = {}
+        if self.tags:
+            values["worker.tags"] = tuple(dict.fromkeys((*settings.worker.tags, *self.tags)))
+        if self.memory is not None:
+            values["worker.memory"] = self.memory
+        if self.drain is not None:
+            values["worker.drain"] = self.drain
+        if self.trusted:
+            values["trust.modules"] = (*settings.trust.modules, *self.trusted)
+        return settings.with_values(values, origin="command line") if values else settings
+
+
+NO_OPTIONS: Final = WorkerOptions()
+"""Only the settings say what the worker is."""
 
 
 def help_campaign(
@@ -57,10 +76,7 @@ def help_campaign(
     jobs: int,
     until_empty: bool = True,
     query: Mapping[str, Any] | None = None,
-    tags: Sequence[str] = (),
-    memory: float | None = None,
-    trusted: Sequence[str] = (),
-    drain: float | None = None,
+    options: WorkerOptions = NO_OPTIONS,
     project: Path | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
     fork: bool = False,
@@ -75,14 +91,7 @@ def help_campaign(
     until_empty : bool
     query : mapping, optional
         Only tasks that match.
-    tags : sequence of str
-        What this worker has beside what the settings say, for windows that need it.
-    memory : float, optional
-        GB it has for one window, over the settings.
-    trusted : sequence of str
-        Modules to trust beside those of the settings.
-    drain : float, optional
-        Seconds for what it has in hand when it is told to end, over the settings.
+    options : WorkerOptions
     project : Path, optional
     on_event : callable, optional
         Called with each event and the name of the window it is about, if it is about one.
@@ -90,7 +99,7 @@ def help_campaign(
         As `roll_campaign` takes it.
     """
     campaign = reopen_campaign(name, project=project)
-    settings = with_typed(campaign.settings, tags=tags, memory=memory, trusted=trusted, drain=drain)
+    settings = options.apply(campaign.settings)
     with WarmSlots() as warm:
         warm_workers(warm, settings, _list_templates(campaign.config), fork=jobs if fork else 0)
         with closing(store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)) as store, using(settings):
@@ -112,10 +121,7 @@ def help_campaigns(
     jobs: int,
     until_empty: bool = True,
     query: Mapping[str, Any] | None = None,
-    tags: Sequence[str] = (),
-    memory: float | None = None,
-    trusted: Sequence[str] = (),
-    drain: float | None = None,
+    options: WorkerOptions = NO_OPTIONS,
     project: Path | None = None,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
 ) -> WorkerReport:
@@ -127,7 +133,7 @@ def help_campaigns(
         The campaigns; all that were started here if None.
     jobs : int
         Windows of all campaigns together that are trained at the same time.
-    until_empty, query, tags, memory, trusted, drain, project, on_event
+    until_empty, query, options, project, on_event
         As in `help_campaign`.
 
     Raises
@@ -141,9 +147,7 @@ def help_campaigns(
     if not chosen:
         raise ConfigError("no campaign was started here", hint="start one: rollwright roll FILE")
     campaigns = [reopen_campaign(name, project=project) for name in dict.fromkeys(chosen)]
-    settings = {
-        one.name: with_typed(one.settings, tags=tags, memory=memory, trusted=trusted, drain=drain) for one in campaigns
-    }
+    settings = {one.name: options.apply(one.settings) for one in campaigns}
     stores = {name: store_from_url(one.resolve_url(one.pool.url), patience=1.0) for name, one in settings.items()}
 
     def read(pools: Sequence[str]) -> list[PoolShare]:

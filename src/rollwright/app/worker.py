@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from rollwright.app.campaign_helper import with_typed
+from rollwright.app.campaign_helper import NO_OPTIONS, WorkerOptions
 from rollwright.app.pool import WindowNames, open_pool
 from rollwright.config.context import settings_for_child, using
 from rollwright.pool.states import Status
@@ -24,10 +24,7 @@ def help_pool(
     jobs: int,
     until_empty: bool = True,
     query: Mapping[str, Any] | None = None,
-    tags: Sequence[str] = (),
-    memory: float | None = None,
-    trusted: Sequence[str] = (),
-    drain: float | None = None,
+    options: WorkerOptions = NO_OPTIONS,
     on_event: Callable[[WorkerEvent, str | None], None] | None = None,
 ) -> WorkerReport:
     """Train tasks that a trainer put into a pool; what ``rollwright worker POOL --experiment NAME`` does.
@@ -44,14 +41,7 @@ def help_pool(
     jobs : int
     until_empty, query
         As in `Worker`.
-    tags : sequence of str
-        What this worker has beside what the settings say, for tasks that need it.
-    memory : float, optional
-        GB it has for one task, over the settings.
-    trusted : sequence of str
-        Modules to trust beside those of the settings.
-    drain : float, optional
-        Seconds for what it has in hand when it is told to end, over the settings.
+    options : WorkerOptions
     on_event : callable, optional
         Called with each event and the name of the window it is about, if it is about one.
 
@@ -60,7 +50,7 @@ def help_pool(
     ConfigError
         When the store has no pool of that name.
     """
-    settings = with_typed(settings_for_child(), tags=tags, memory=memory, trusted=trusted, drain=drain)
+    settings = options.apply(settings_for_child())
     tell = on_event if on_event is not None else (lambda _event, _name: None)
     with open_pool(pool, url) as manager, using(settings):
         names = WindowNames(manager.store, pool)

@@ -118,24 +118,20 @@ def run_command(
     With --experiment or --prepared NAME is any pool, as TrainerRM and DelayTrainerRM fill them.
     """
     limit_libraries()  # before anything could import one
+    from rollwright.app.campaign_helper import WorkerOptions, help_campaign, help_campaigns  # noqa: PLC0415 - as below
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
 
     shared: dict[str, Any] = {
         "jobs": jobs or default_jobs(),
         "until_empty": until_empty,
         "query": make_selection(where).query(),
-        "tags": tuple(tags or ()),
-        "memory": memory,
-        "trusted": tuple(trusted or ()),
-        "drain": drain,
+        "options": WorkerOptions(tags=tuple(tags or ()), memory=memory, trusted=tuple(trusted or ()), drain=drain),
         "on_event": tell_event,
     }
     with clean_stdout():
         if experiment is None and not prepared:
             if url is not None:
                 raise ConfigError("--url is for a pool of a trainer", hint="a campaign has the store of its settings")
-            from rollwright.app.campaign_helper import help_campaign, help_campaigns  # noqa: PLC0415 - as above
-
             if every and names:
                 raise ConfigError("--all is for no campaign by name", hint="give names, or --all")
             if every or len(names or ()) > 1:
@@ -181,7 +177,7 @@ def join_command(
     """
     limit_libraries()  # before anything could import one
     from rollwright.app.bundle.joining import join_bundle  # noqa: PLC0415 - keeps --help light
-    from rollwright.app.campaign_helper import help_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign_helper import WorkerOptions, help_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
 
     joined = join_bundle(source, data=data, allow_older=allow_older)
@@ -194,10 +190,7 @@ def join_command(
             jobs=jobs or default_jobs(),
             until_empty=until_empty,
             query=make_selection(where).query(),
-            tags=tuple(tags or ()),
-            memory=memory,
-            trusted=tuple(trusted or ()),
-            drain=drain,
+            options=WorkerOptions(tags=tuple(tags or ()), memory=memory, trusted=tuple(trusted or ()), drain=drain),
             project=joined.folder,
             on_event=tell_event,
             fork=True,

@@ -25,7 +25,16 @@ from rollwright.pool.query import (
     is_position,
 )
 
-__all__ = ["ORDERS", "Dialect", "JsonNode", "asks_for_fingerprints", "asks_for_ids", "is_number", "render"]
+__all__ = [
+    "ORDERS",
+    "Dialect",
+    "JsonNode",
+    "asks_for_fingerprints",
+    "asks_for_ids",
+    "asks_for_states",
+    "is_number",
+    "render",
+]
 
 JsonNode: TypeAlias = "In | Compare | Exists | Matches"
 ORDERS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -123,6 +132,14 @@ def asks_for_ids(query: Query | None) -> bool:
 def asks_for_fingerprints(query: Query | None) -> bool:
     """Tell whether only tasks of certain fingerprints can match, so that they are found by them."""
     return _asks_for(query, FINGERPRINT)
+
+
+def asks_for_states(query: Query | None) -> frozenset[str]:
+    """Return the states one of which a task must have to match, if one of several conditions names them; or none."""
+    for part in query.parts if isinstance(query, And) else (query,):
+        if isinstance(part, In) and part.path == ("status",):
+            return frozenset(value for value in part.values if isinstance(value, str))
+    return frozenset()
 
 
 def _asks_for(query: Query | None, name: str) -> bool:

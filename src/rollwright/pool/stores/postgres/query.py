@@ -12,9 +12,9 @@ from rollwright.core.stored_text import MARK, VALUE
 from rollwright.errors import QueryError
 from rollwright.pool.patterns import Pattern
 from rollwright.pool.query import TEXT_COLUMNS, Compare, Exists, In, Matches, Query, is_position
-from rollwright.pool.stores.sql_query import ORDERS, JsonNode, is_number, render
+from rollwright.pool.stores.sql_query import ORDERS, JsonNode, asks_for_states, is_number, render
 
-__all__ = ["where"]
+__all__ = ["narrowed", "where"]
 
 Values = dict[str, object]
 
@@ -29,6 +29,7 @@ _JSON: Final[Mapping[str, str]] = {
         FROM (SELECT {column}::jsonb AS j OFFSET 0) AS stored)"""
     for root, column in (("def", "definition"), ("res", "result"), ("validity", "validity"))
 }
+_ENDED: Final = ("done", "failed", "cancelled")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _MOST_VALUES: Final = 60_000
 """Parameters of one statement; the protocol counts them in 16 bits, and the store adds its own."""
@@ -49,6 +50,18 @@ def where(query: Query | None) -> tuple[str, Values]:
     if len(dialect.values) > _MOST_VALUES:
         raise QueryError(f"a query of more than {_MOST_VALUES:,} conditions", hint="use `$in` for many values")
     return f" AND {text}", dialect.values
+
+
+def narrowed(query: Query | None) -> str:
+    """Return the words of the index that holds all tasks that can match, or nothing; they change no answer.
+
+    They stand in the statement itself: of a parameter the server does not know that it is in the index.
+    """
+    states = asks_for_states(query)
+    if states == {"running"}:
+        return " AND status = 'running'"
+    ended = [f"'{status}'" for status in _ENDED if status in states]
+    return f" AND status IN ({', '.join(ended)})" if ended and len(ended) == len(states) else ""
 
 
 class _PostgresDialect:

@@ -36,7 +36,7 @@ from rollwright.pool.store import (
 from rollwright.pool.stores.postgres import statements as sql
 from rollwright.pool.stores.postgres.connection import Address, Connection, Connections, run
 from rollwright.pool.stores.postgres.process_pool import CONNECTIONS
-from rollwright.pool.stores.postgres.query import where
+from rollwright.pool.stores.postgres.query import narrowed, where
 from rollwright.pool.stores.postgres.rules import KnownNeeds
 from rollwright.pool.stores.postgres.session import session_of
 from rollwright.pool.stores.postgres.turn import CLAIMED, Turns, leases_of
@@ -72,7 +72,7 @@ _SECOND_CHECK: Final = 0.4
 """Seconds in which a process whose connection broke comes back; it tries at once."""
 
 _MANY_TASKS: Final = 20_000
-_MANY: Final = "SELECT count(*) FROM (SELECT FROM task WHERE pool = %(pool)s LIMIT %(many)s) AS several"
+_MANY: Final = "SELECT count(*) FROM (SELECT FROM task WHERE pool = %(pool)s{where} LIMIT %(many)s) AS several"
 
 # A page begins where the one before ended: no index of the pool is of use to it, and none is taken for one. The number
 # stands in the statement, or it would be planned for a tenth of the table.
@@ -186,13 +186,15 @@ class PostgresStore:
         """Return the tasks that match, oldest first, read in pages."""
         for part in split_ids(query, IDS_CHUNK):
             condition, values = where(part)
-            by_id = asks_for_ids(part) or (not asks_for_fingerprints(part) and self._is_large(pool))
-            statement = (_FIND_BY_ID if by_id else sql.FIND).format(where=condition)
+            indexed = narrowed(part)
+            by_id = asks_for_ids(part) or (not asks_for_fingerprints(part) and self._are_many(pool, indexed))
+            statement = _FIND_BY_ID.format(where=condition) if by_id else sql.FIND.format(where=condition + indexed)
             yield from read_pages(partial(self._read_page, pool, statement, values))
 
-    def _is_large(self, pool: str) -> bool:
-        """Tell whether sorting the pool for each page costs more than reading the table once, in its own order."""
-        return bool(self._rows(_MANY, pool=keepable(pool), many=_MANY_TASKS)[0][0] == _MANY_TASKS)
+    def _are_many(self, pool: str, indexed: str) -> bool:
+        """Tell whether sorting what an index has for each page costs more than reading the table once in its order."""
+        statement = _MANY.format(where=indexed)
+        return bool(self._rows(statement, pool=keepable(pool), many=_MANY_TASKS)[0][0] == _MANY_TASKS)
 
     def _read_page(self, pool: str, statement: str, values: Mapping[str, object], last: int) -> list[_Row]:
         return self._rows(statement, pool=keepable(pool), last=last, page=PAGE, **values)

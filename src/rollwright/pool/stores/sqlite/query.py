@@ -17,8 +17,8 @@ from typing import Any, Final
 from rollwright.core.canonical import JSON, dump_canonical
 from rollwright.core.stored_text import plain_of
 from rollwright.pool.patterns import Pattern
-from rollwright.pool.query import And, Compare, Exists, In, Matches, Query, is_position, matches
-from rollwright.pool.stores.sql_query import JsonNode, render
+from rollwright.pool.query import Compare, Exists, In, Matches, Query, is_position, matches
+from rollwright.pool.stores.sql_query import JsonNode, asks_for_states, render
 from rollwright.pool.stores.sqlite.statements import DEFINITION
 
 __all__ = ["add_functions", "where"]
@@ -81,14 +81,10 @@ def where(query: Query | None) -> tuple[str, list[object]]:
 
 def narrowed(query: Query | None) -> str:
     """Return the words of the index that holds all tasks that can match, or nothing; they change no answer."""
-    parts = query.parts if isinstance(query, And) else (query,)
-    for part in parts:
-        if isinstance(part, In) and part.path == ("status",) and part.values:
-            if {*part.values} <= {*_FAILED}:
-                return f" AND status IN {_FAILED}"
-            if part.values == ("running",):
-                return " AND status = 'running' AND ended IS NULL AND run_at IS NULL"
-    return ""
+    states = asks_for_states(query)
+    if states and states <= {*_FAILED}:
+        return f" AND status IN {_FAILED}"
+    return " AND status = 'running' AND ended IS NULL AND run_at IS NULL" if states == {"running"} else ""
 
 
 class _SqliteDialect:
