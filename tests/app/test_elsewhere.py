@@ -96,13 +96,13 @@ class HoldingLauncher(IdleLauncher):
         return ids
 
     def list(self, name: str | None = None) -> Sequence[LaunchedWorker]:
-        return [LaunchedWorker(id=one, name="small", state="held") for one in self.left]
+        return [LaunchedWorker(id=one, name="small", state="held", reason="launch failed") for one in self.left]
 
     def cancel(self, ids: Sequence[str]) -> None:
         self.left = [one for one in self.left if one not in ids]
 
 
-def test_workers_that_the_engine_holds_are_not_waited_for(tmp_path: Path) -> None:
+def test_workers_that_the_engine_holds_are_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = make_project(tmp_path / "project")
     campaign = open_campaign(file, project=file.parent)
     holding = HoldingLauncher()
@@ -113,6 +113,39 @@ def test_workers_that_the_engine_holds_are_not_waited_for(tmp_path: Path) -> Non
 
     assert holding.submitted == [2, 2, 2]
     assert holding.left == []
+    held = [text for text in caplog.messages if text.startswith("workers.held")]
+    assert held[0] == "workers.held campaign=small count=2 reasons=launch failed"
+    assert len(held) == 1
+
+
+class BusyLauncher(HoldingLauncher):
+    """An engine that has no room; the second look finds a worker running, and then none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def list(self, name: str | None = None) -> Sequence[LaunchedWorker]:
+        self.looks += 1
+        if self.looks > 3:
+            return []
+        state = "running" if self.looks == 2 else "pending"
+        return [
+            LaunchedWorker(id=one, name="small", state=state, reason="Resources")
+            for one, state in zip(self.left, (state, "pending"), strict=False)
+        ]
+
+
+def test_why_no_worker_runs_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = make_project(tmp_path / "project")
+    campaign = open_campaign(file, project=file.parent)
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=BusyLauncher(), look=0)
+
+    with pytest.raises(LaunchError):
+        roll_campaign(campaign, jobs=2, elsewhere=workers.train)
+
+    waiting = [text for text in caplog.messages if text.startswith("workers.waiting")]
+    assert waiting == ["workers.waiting campaign=small count=2 reasons=Resources"]
 
 
 class LosingLauncher:

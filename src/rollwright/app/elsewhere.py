@@ -12,7 +12,7 @@ from rollwright.app.cluster import check_shared_stores, make_command, make_resou
 from rollwright.config.settings import Settings
 from rollwright.core.clock import SystemClock
 from rollwright.errors import LaunchError, TaskFailedError, WaitTimeoutError
-from rollwright.launch.launcher import Launcher
+from rollwright.launch.launcher import LaunchedWorker, Launcher
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
@@ -75,6 +75,7 @@ class WorkersElsewhere:
         self._resources = make_resources(settings)
         self._jobs = jobs
         self._look = look
+        self._said: set[tuple[str, str]] = set()
         self._clock = SystemClock()
 
     def train(
@@ -134,11 +135,25 @@ class WorkersElsewhere:
         if not started:
             return 0
         try:
-            known = {worker.id for worker in self._launcher.list(self._command.name) if worker.state != "held"}
+            known = [worker for worker in self._launcher.list(self._command.name) if worker.id in started]
         except LaunchError as error:
             _logger.warning("launcher.silent reason=%s", error.message)
             return len(started)
-        return len(started & known)
+        held = [worker for worker in known if worker.state == "held"]
+        left = [worker for worker in known if worker.state != "held"]
+        name = self._command.name
+        if reasons := self._find_news("held", held):
+            _logger.warning("workers.held campaign=%s count=%d reasons=%s", name, len(held), reasons)
+        if all(worker.state == "pending" for worker in left) and (reasons := self._find_news("waiting", left)):
+            _logger.warning("workers.waiting campaign=%s count=%d reasons=%s", name, len(left), reasons)
+        return len(left)
+
+    def _find_news(self, state: str, workers: Sequence[LaunchedWorker]) -> str:
+        """Return why these workers do not run, in the engine's words, unless that was said of the state before."""
+        reasons = ", ".join(sorted({worker.reason or "none" for worker in workers}))
+        is_new = bool(workers) and (state, reasons) not in self._said
+        self._said |= {(state, reasons)} if is_new else set()
+        return reasons if is_new else ""
 
     def _wait(self, manager: TaskManager, query: Mapping[str, object]) -> None:
         try:

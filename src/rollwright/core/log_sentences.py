@@ -72,6 +72,8 @@ MEANINGS: Final = {
     ),
     "elastic.in_vain": ("workers that were started ended before a task did; the next ones are started after the pause"),
     "elastic.skipped": ("the engine or the store does not answer, or refuses; nothing is changed until the next look"),
+    "workers.held": "the engine could not start workers and does not try again; others are started in their place",
+    "workers.waiting": "no worker runs yet: the engine has them in its queue, for the reasons it gives",
     "launcher.silent": "what starts workers does not answer; the pool says what is done, and the wait goes on",
     "model.checkpoint_ignored": "a checkpoint that is damaged or of another training; learning begins anew",
     "codec.ignored": "an installed package brings a codec of a kind that exists already",
