@@ -16,6 +16,7 @@ from rollwright.app.bundle import joining
 from rollwright.app.bundle.container import FMT, Bundle, BundleIndex, pack, unpack
 from rollwright.app.bundle.joining import join_bundle
 from rollwright.app.bundle.making import make_bundle
+from rollwright.app.campaign_helper import WorkerOptions
 from rollwright.app.campaign_record import CampaignRecord, record_path
 from rollwright.app.open_campaign import open_campaign, reopen_campaign
 from rollwright.cli.root import run
@@ -224,7 +225,8 @@ class TestCommands:
         ((name, given),) = calls
         assert name == "small"
         assert given["project"].parent == tmp_path / "here" / "rollwright" / "bundles" / "small"
-        assert (given["jobs"], given["tags"], given["memory"]) == (2, ("gpu",), 16.0)
+        assert given["jobs"] == 2
+        assert given["options"] == WorkerOptions(tags=("gpu",), memory=16.0)
 
 
 class _Redirecting(http.server.SimpleHTTPRequestHandler):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rollwright.app.campaign_helper import WorkerOptions
 from rollwright.app.service import make_service
 from rollwright.cli.progress import tell_event
 from rollwright.cli.root import run
@@ -31,7 +32,7 @@ def helped(monkeypatch):
     def help_campaign(name, *, on_event, **given):
         calls.append((name, given))
         on_event(WorkerEvent(kind="done", task_id="7", slot=0), "2019-01-02..2019-02-28")
-        return WorkerReport(done=2, failed=len(given["tags"]), released=0, seconds=1.0)
+        return WorkerReport(done=2, failed=len(given["options"].tags), released=0, seconds=1.0)
 
     monkeypatch.setattr("rollwright.app.campaign_helper.help_campaign", help_campaign)
     return calls
@@ -60,7 +61,8 @@ def test_a_worker_without_a_name_and_with_options(helped):
     assert run(["worker"]) == 0
     assert run(["worker", "--keep-waiting", "--tag", "gpu", "--trust", "my.models", "-w", "def.x>1"]) == 1
     name, given = helped[1]
-    assert (name, given["until_empty"], given["tags"], given["trusted"]) == (None, False, ("gpu",), ("my.models",))
+    assert (name, given["until_empty"]) == (None, False)
+    assert given["options"] == WorkerOptions(tags=("gpu",), trusted=("my.models",))
     assert given["query"] == {"$and": [{"def.x": {"$gt": 1}}]}
 
 
@@ -75,7 +77,8 @@ def test_a_pool_of_a_trainer_is_helped_without_a_campaign(monkeypatch, capsys):
     assert run(["worker", "p", "--prepared", "--tag", "gpu", "--url", "sqlite:///x.db"]) == 0
     assert run(["worker", "p", "--experiment", "e"]) == 0
     (name, prepared), (_, waiting) = calls
-    assert (name, prepared["prepared"], prepared["tags"], prepared["url"]) == ("p", True, ("gpu",), "sqlite:///x.db")
+    assert (name, prepared["prepared"], prepared["url"]) == ("p", True, "sqlite:///x.db")
+    assert prepared["options"] == WorkerOptions(tags=("gpu",))
     assert (waiting["prepared"], waiting["experiment"], waiting["url"]) == (False, "e", None)
     assert "1 done, 0 failed" in capsys.readouterr().err
 
