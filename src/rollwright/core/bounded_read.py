@@ -28,7 +28,7 @@ READ_FLAGS: Final = os.O_RDONLY | sum(
 """For `os.open`: without waiting, and no program started later gets the descriptor."""
 
 
-def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
+def open_regular(path: Path | str, *, follow: bool = True) -> BufferedReader:
     """Open the file `path` for reading, without waiting; with `follow` False its last part may be no link.
 
     Raises
@@ -47,7 +47,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
     return file
 
 
-def read_whole(path: Path, *, limit: int) -> bytes:
+def read_whole(path: Path | str, *, limit: int) -> bytes:
     """Return the bytes of the file `path`; a longer one is refused unread.
 
     Raises

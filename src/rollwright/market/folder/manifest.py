@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.canonical import JSON, canonical_json, parse_json, sha256_hex
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.market.folder.bins import FLOAT, MAX_START, content_digest
-from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, INSTRUMENTS, series_files, text_files
+from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, INSTRUMENTS, list_series, text_files
 
 __all__ = [
     "DEMO_NAME",
@@ -283,29 +283,40 @@ def hash_whole_files(root: Path, *, known: Mapping[str, FileEntry] | None = None
     known : mapping, optional
         Files that are left out, and not read.
     """
-    paths = [path for part in (CALENDARS, INSTRUMENTS) for path in text_files(root, part)]
-    paths += [path for path in (root / FINANCIAL).rglob("*") if path.is_file() and not path.name.startswith(".")]
-    names = sorted((path.relative_to(root).as_posix(), path) for path in paths)
+    names = [f"{part}/{path.name}" for part in (CALENDARS, INSTRUMENTS) for path in text_files(root, part)]
+    names += _list_below(root, FINANCIAL)
     return {
-        name: FileEntry(digest=content_digest(read_whole(path, limit=MEDIUM)))
-        for name, path in names
+        name: FileEntry(digest=content_digest(read_whole(f"{root}/{name}", limit=MEDIUM)))
+        for name in sorted(names)
         if name not in (known or {})
     }
+
+
+def _list_below(root: Path, part: str) -> Iterator[str]:
+    """Yield the files below a part of a folder that are not hidden, as paths from the folder; a part may be absent."""
+    try:
+        with os.scandir(f"{root}/{part}") as listed:
+            entries = [*listed]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _list_below(root, f"{part}/{entry.name}")
+        elif entry.is_file() and not entry.name.startswith("."):
+            yield f"{part}/{entry.name}"
 
 
 def file_table(root: Path) -> dict[str, FileEntry]:
     """Return the table of a folder's files by reading each of them; series are placed by their heads as they stand."""
     found = hash_whole_files(root)
-    for path in sorted(series_files(root)):
-        data = read_whole(path, limit=MEDIUM)
+    for name in list_series(root):
+        data = read_whole(f"{root}/{name}", limit=MEDIUM)
         if len(data) < FLOAT.itemsize or len(data) % FLOAT.itemsize:
-            raise CorruptFileError(path, f"{len(data)} bytes are no whole number of float32 values with a head")
+            raise CorruptFileError(root / name, f"{len(data)} bytes are no whole number of float32 values with a head")
         start = float(np.frombuffer(data[: FLOAT.itemsize], FLOAT)[0])
         if not 0 <= start <= MAX_START or start != int(start):
-            raise CorruptFileError(path, f"the start index is {start}")
-        found[f"{FEATURES}/{path.parent.name}/{path.name}"] = FileEntry(
-            digest=content_digest(data), start=int(start), length=len(data) // FLOAT.itemsize - 1
-        )
+            raise CorruptFileError(root / name, f"the start index is {start}")
+        found[name] = FileEntry(digest=content_digest(data), start=int(start), length=len(data) // FLOAT.itemsize - 1)
     return found
 
 
