@@ -114,8 +114,7 @@ class WorkersElsewhere:
                         if not left and starts >= _MOST_STARTS:
                             raise LaunchError(
                                 f"workers were started {starts} times and ended, or were held, before a task ended",
-                                hint=f"see what they said, in {self._command.logs}, and what the engine says of them: "
-                                "rollwright cluster ls",
+                                hint=f"see what they said, in {self._command.logs}; why any were held was said above",
                             )
                         if left < wanted and starts < _MOST_STARTS:
                             starts += 1
