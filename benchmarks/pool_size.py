@@ -3,10 +3,12 @@
     python benchmarks/pool_size.py [--tasks 100000] [--workers 8] [--turns 800] [--stores sqlite postgres] [--full]
 
 Each piece of work is done in a process of its own, at a tenth of the tasks and at all of them: its seconds, and how
-much more memory it takes at ten times the tasks. Then workers, a process each, turn through a pool: as fast as they
-can, in turns with as many workers as there are cores, for what each core gets done; and in the pool of all the tasks a
-few tens of turns a second in all, for how long a claim takes while the machine is not full. Last the connections of
-workers that wait for work are counted. `--full` is 1,000,000 tasks, 64 workers and 200 idle ones.
+much more memory it takes at ten times the tasks. A turn on PostgreSQL is taken before and after a vacuum, and the one
+after is judged: the server vacuums by itself, though not within the seconds in which the tasks are ended here. Then
+workers, a process each, turn through a pool: as fast as they can, in turns with as many workers as there are cores,
+for what each core gets done; and in the pool of all the tasks a few tens of turns a second in all, for how long a
+claim takes while the machine is not full. Last the connections of workers that wait for work are counted. `--full` is
+1,000,000 tasks, 64 workers and 200 idle ones.
 """
 
 from __future__ import annotations
